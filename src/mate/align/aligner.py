@@ -1,0 +1,327 @@
+"""The retrieval model: a motion encoder and decoder beside a language model whose later layers stay frozen.
+
+Shapes: B motions or texts, T frames, U = T // stride latent units, W words, C patch channels, D = width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mate.align.localization import GuidedAttention, PriorKind
+from mate.align.segmentation import fitting_minimum, grid_points, merge_to_fit, segment, segment_features
+from mate.errors import MateError
+from mate.motion.features import FEATURE_DIM
+from mate.text.encoder import DEFAULT_MODEL, TextEncoder
+from mate.text.subtexts import split, standalone
+
+PATCH_FILE = "patch.safetensors"
+Scoring = Literal["localized", "sentence"]
+
+
+@dataclass(frozen=True)
+class AlignerConfig:
+    """Sizes of the retrieval model. All of them are ours (the paper states none), but for the kind of the prior.
+
+    Attributes:
+        encoder: the language model, as `TextEncoder.from_pretrained` takes it.
+        text_dim: D of its pooled vectors. embedding_dim: the width of its word embeddings.
+        feature_dim: numbers a frame. stride: frames a latent unit. fps: frames a second.
+        width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder. dropout: of both.
+        prior: the kind of localization prior (paper: "gaussian"). omega: its strength on the keys.
+        minimum_seconds: the shortest segment of a sub-text.
+        grid: a segment may begin every so many latent units.
+        language_model_patched: whether a word patch lies in the model's folder.
+        license: of the weights: the terms of their training data. data: what they were trained on.
+    """
+
+    encoder: str = DEFAULT_MODEL
+    text_dim: int = 384
+    embedding_dim: int = 384
+    feature_dim: int = FEATURE_DIM
+    stride: int = 4
+    fps: float = 20.0
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    feedforward: int = 768
+    decoder_layers: int = 2
+    dropout: float = 0.1
+    prior: PriorKind = "gaussian"
+    omega: float = 1.0
+    minimum_seconds: float = 0.8
+    grid: int = 2
+    language_model_patched: bool = False
+    license: str = "unknown"
+    data: str = "unknown"
+
+
+def positions(length: int, width: int, device: torch.device) -> Tensor:
+    """Sinusoidal position codes (length, width); sequences of any length."""
+    frequency = torch.exp(torch.arange(0, width, 2, device=device) * (-np.log(10_000.0) / width))
+    angle = torch.arange(length, device=device)[:, None] * frequency
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
+
+
+def transformer(config: AlignerConfig, layers: int) -> nn.TransformerEncoder:
+    """Pre-norm transformer layers, batch first."""
+    layer = nn.TransformerEncoderLayer(
+        config.width, config.heads, config.feedforward, config.dropout, F.gelu, batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(layer, layers, nn.LayerNorm(config.width), enable_nested_tensor=False)
+
+
+class MotionEncoder(nn.Module):
+    """E_m: normalised features -> latent units -> frame features F^m and a sequence feature f^m.
+
+    A unit is `stride` frames, embedded without looking at its neighbours (a convolution whose kernel is its stride): so
+    the units of a cropped motion are a slice of the whole motion's units, and encoding a crop needs no second embedding.
+    """
+
+    def __init__(self, config: AlignerConfig) -> None:
+        super().__init__()
+        self.stride = config.stride
+        self.embed = nn.Sequential(
+            nn.Linear(config.stride * config.feature_dim, config.width), nn.GELU(), nn.Linear(config.width, config.width)
+        )
+        self.summary = nn.Parameter(torch.randn(config.width, generator=torch.Generator().manual_seed(0)) * 0.02)
+        self.layers = transformer(config, config.layers)
+        self.sentence = nn.Linear(config.width, config.width)
+
+    def units(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """features (B, T, 263) normalised, mask (B, T) -> units (B, U, C) and their mask (B, U).
+
+        Frames beyond the last whole unit are dropped; a motion has at least one unit.
+        """
+        short = -features.shape[1] % self.stride if features.shape[1] < self.stride else 0
+        features = F.pad(features, (0, 0, 0, short))
+        count = features.shape[1] // self.stride
+        grouped = features[:, : count * self.stride].unflatten(1, (count, self.stride)).flatten(2)
+        lengths = (mask.sum(1) // self.stride).clamp(min=1)
+        return self.embed(grouped), torch.arange(count, device=mask.device)[None] < lengths[:, None]
+
+    def encode_units(self, units: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """units (B, U, C), mask (B, U) -> sequence feature f^m (B, D) and frame features F^m (B, U, D)."""
+        x = units + positions(units.shape[1], units.shape[2], units.device)
+        x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
+        valid = F.pad(mask, (1, 0), value=True)
+        x = self.layers(x, src_key_padding_mask=~valid)
+        return self.sentence(x[:, 0]), x[:, 1:]
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """features (B, T, 263) normalised, mask (B, T) -> f^m (B, D), F^m (B, U, D), mask (B, U)."""
+        units, valid = self.units(features, mask)
+        sequence, frames = self.encode_units(units, valid)
+        return sequence, frames, valid
+
+
+class MotionDecoder(nn.Module):
+    """decode(f^m): the motion from its sequence feature alone, for L_rec."""
+
+    def __init__(self, config: AlignerConfig) -> None:
+        super().__init__()
+        self.stride, self.width = config.stride, config.width
+        self.start = nn.Linear(config.width, config.width)
+        self.layers = transformer(config, config.decoder_layers)
+        self.frames = nn.Linear(config.width, config.stride * config.feature_dim)
+
+    def forward(self, sequence: Tensor, mask: Tensor) -> Tensor:
+        """sequence f^m (B, D), mask of units (B, U) -> features (B, U * stride, 263), normalised."""
+        x = self.start(sequence).unsqueeze(1) + positions(mask.shape[1], self.width, sequence.device)
+        x = self.frames(self.layers(x, src_key_padding_mask=~mask))
+        return x.unflatten(2, (self.stride, -1)).flatten(1, 2)
+
+
+def projection(inputs: int, width: int) -> nn.Sequential:
+    """Proj: two linear layers with a GELU between them."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+
+
+class Aligner(nn.Module):
+    """Motion and text in one space, and words in motions.
+
+    The language model is held as a `TextEncoder`, which is no module: it is neither trained nor stored with the weights.
+    What alignment changed in it is the word patch in the model's folder.
+
+    Attributes:
+        config: the sizes. text_encoder: the language model, with the patch applied where there is one.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: AlignerConfig, text_encoder: TextEncoder, mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__()
+        self.config = config
+        self.text_encoder = text_encoder
+        self.register_buffer("mean", torch.as_tensor(np.array(mean, dtype=np.float32)))
+        self.register_buffer("std", torch.as_tensor(np.maximum(np.asarray(std, dtype=np.float32), 1e-4)))
+        self.motion = MotionEncoder(config)
+        self.decoder = MotionDecoder(config)
+        self.text = projection(config.text_dim, config.width)
+        self.word = projection(config.embedding_dim, config.width)
+        self.attention = GuidedAttention(config.width, config.heads, config.omega)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean.device
+
+    # ------------------------------------------------------------------ features
+
+    def normalize(self, features: Tensor) -> Tensor:
+        """Raw HumanML3D features (..., 263) -> zero mean, unit deviation."""
+        return (features - self.mean) / self.std
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """The language model's pooled vectors (B, text_dim) -> f^t (B, D), of length 1."""
+        return F.normalize(self.text(pooled).float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """f^t of texts, (B, D) float32, of length 1. Raises MateError for empty or over-long texts."""
+        return self.project_text(self.text_encoder.encode(texts).pooled)
+
+    @torch.no_grad()
+    def encode_motion(self, motions: Sequence[np.ndarray], batch_size: int = 64) -> Tensor:
+        """f^m of motions given as raw features (T_i, 263): (B, D) float32, of length 1."""
+        found = torch.zeros(len(motions), self.config.width, device=self.device)
+        order = np.argsort([len(motion) for motion in motions], kind="stable")
+        for start in range(0, len(motions), batch_size):
+            chosen = order[start : start + batch_size]
+            features, mask = self.pad([motions[i] for i in chosen])
+            sequence, _, _ = self.motion(features, mask)
+            found[torch.as_tensor(chosen, device=self.device)] = F.normalize(sequence.float(), dim=-1)
+        return found
+
+    def pad(self, motions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Raw features (T_i, 263) -> normalised (B, T, 263), zero beyond a motion's end, and mask (B, T).
+
+        Raises:
+            MateError: a motion of another shape, without frames, or with values that are not finite.
+        """
+        for number, motion in enumerate(motions):
+            if motion.ndim != 2 or motion.shape[1] != self.config.feature_dim or len(motion) == 0:
+                raise MateError(f"motion {number}: got features of shape {motion.shape}, expected (T, {self.config.feature_dim})")
+            if not np.isfinite(motion).all():
+                raise MateError(f"motion {number}: features hold NaN or infinite values")
+        lengths = torch.tensor([len(motion) for motion in motions])
+        features = torch.zeros(len(motions), int(lengths.max()), self.config.feature_dim)
+        for row, motion in zip(features, motions, strict=True):
+            row[: len(motion)] = torch.from_numpy(np.array(motion, dtype=np.float32))
+        mask = torch.arange(features.shape[1])[None] < lengths[:, None]
+        features, mask = features.to(self.device), mask.to(self.device)
+        return self.normalize(features) * mask.unsqueeze(-1), mask
+
+    # ------------------------------------------------------------------ localization
+
+    @property
+    def minimum(self) -> int:
+        """The wanted shortest segment in grid steps."""
+        frames = self.config.minimum_seconds * self.config.fps
+        return max(1, round(frames / (self.config.stride * self.config.grid)))
+
+    @torch.no_grad()
+    def segments(self, motion: np.ndarray, captions: Sequence[Sequence[str]]) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
+        """Segments one motion by the sub-texts of each of several captions.
+
+        Args:
+            motion: raw features (T, 263).
+            captions: for each caption its sub-texts in order of time.
+
+        Returns:
+            For each caption: boundaries (N + 1,) in latent units, cos(E_t(t_n), E_m(segment n)) (N,), and which sub-texts make
+            up each of the N segments (one each, unless the clip is too short for so many).
+        """
+        if not captions:
+            return []
+        features, mask = self.pad([motion])
+        units, valid = self.motion.units(features, mask)
+        units = units[0, : int(valid.sum())]
+        step = min(self.config.grid, len(units))
+        merged = [merge_to_fit([[n] for n in range(len(parts))], len(units) // step) for parts in captions]
+        points = grid_points(len(units), step)
+        minima = [fitting_minimum(len(points) - 1, len(groups), self.minimum) for groups in merged]
+        candidates = segment_features(self._encode_segments, units, points, min(minima))
+        texts = [" and ".join(parts[n] for n in group) for parts, groups in zip(captions, merged, strict=True) for group in groups]
+        encoded = self.encode_text(texts)
+        results, first = [], 0
+        for groups, minimum in zip(merged, minima, strict=True):
+            boundaries, own = segment(encoded[first : first + len(groups)], candidates, points, minimum)
+            results.append((boundaries, own, groups))
+            first += len(groups)
+        return results
+
+    def _encode_segments(self, units: Tensor, mask: Tensor) -> Tensor:
+        return F.normalize(self.motion.encode_units(units, mask)[0].float(), dim=-1)
+
+    # ------------------------------------------------------------------ scoring
+
+    @torch.no_grad()
+    def score(self, motion: np.ndarray, texts: Sequence[str], scoring: Scoring = "localized") -> np.ndarray:
+        """How well each text fits one motion, (len(texts),) float32 in [-1, 1].
+
+        Args:
+            motion: raw features (T, 263).
+            scoring: "localized": the mean over sub-texts of the cosine with their own segment; "sentence": one vector against one.
+        """
+        if scoring not in ("localized", "sentence"):
+            raise MateError(f"got scoring {scoring!r}, expected localized or sentence")
+        parts = [split(text) for text in texts]
+        several = [n for n, part in enumerate(parts) if len(part) > 1] if scoring == "localized" else []
+        scores = (self.encode_text(texts) @ self.encode_motion([motion])[0]).float().cpu().numpy()
+        found = self.segments(motion, [standalone(texts[n], parts[n]) for n in several])
+        for n, (_, own, _) in zip(several, found, strict=True):
+            scores[n] = own.mean()
+        return np.clip(scores, -1.0, 1.0)
+
+    # ------------------------------------------------------------------ files
+
+    def save_pretrained(self, folder: str | Path, card: str, patch: str | Path | None = None) -> Path:
+        """Writes config.json, model.safetensors, README.md and, where there is one, patch.safetensors.
+
+        Args:
+            card: the model card's text.
+            patch: the word patch that the model was trained with.
+        """
+        from mate.checkpoints import save_folder
+
+        config = {"model_type": "aligner", **asdict(self.config), "language_model_patched": patch is not None}
+        files = {PATCH_FILE: Path(patch)} if patch is not None else None
+        return save_folder(folder, config, dict(self.state_dict()), card, files)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Aligner":
+        """Reads a folder that `save_pretrained` wrote; the language model is loaded, and patched, as it was in training.
+
+        Raises:
+            MateError: no such folder, a damaged one, or the language model is not to be had.
+        """
+        from mate.checkpoints import load_folder, load_strict
+
+        settings, tensors, path = load_folder(folder, "aligner")
+        config = config_from(settings, path)
+        encoder = TextEncoder.from_pretrained(config.encoder, path / PATCH_FILE if config.language_model_patched else None)
+        blank = np.zeros(config.feature_dim)
+        aligner = cls(config, encoder, blank, blank)
+        load_strict(aligner, tensors, path)
+        encoder.to(device)
+        return aligner.to(device).eval()
+
+
+def config_from(settings: dict[str, Any], where: str | Path) -> AlignerConfig:
+    """The config part of a config.json.
+
+    Raises:
+        MateError: an entry is missing.
+    """
+    names = AlignerConfig.__dataclass_fields__
+    missing = [name for name in names if name not in settings]
+    if missing:
+        raise MateError(f"{where}: config.json lacks {', '.join(missing)}; get the model folder again")
+    return AlignerConfig(**{name: settings[name] for name in names})

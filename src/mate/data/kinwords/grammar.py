@@ -1,0 +1,252 @@
+"""Captions: concepts with their wordings, how they inflect and join, and which frames and joints every word is about.
+
+A wording writes its verbs in square brackets in the base form, `[walk] forward`, and slots in braces: {side}, {go}, {sense}, {size}, {where}.
+`seen` wordings may be used anywhere, `unseen` ones only in test captions.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from mate.data.kinwords.words import CONCEPTS, HELD_OUT, JOINTS
+
+SUBJECTS = ("a person", "someone", "a man", "a woman", "the figure")
+SUBJECTS_UNSEEN = ("somebody", "the actor")
+
+# {i} the i-th event in the third person, {i:ing} in the -ing form; events count in order of time.
+CONNECTIVES = {
+    2: (
+        "{s} {0}, then {1}", "{s} {0} and then {1}", "{s} {0}; after that, {p} {1}", "first {s} {0}, next {p} {1}", "{s} {0} and afterwards {1}",
+        "before {1:ing}, {s} {0}", "{s} {1} after {0:ing}", "{s} first {0}, and then {1}",
+    ),
+    3: (
+        "{s} {0}, then {1}, then {2}", "{s} {0}, {1} and then {2}", "first {s} {0}, next {p} {1}; after that, {p} {2}", "{s} {0} and then {1}, and finally {2}",
+        "before {1:ing}, {s} {0}, and then {p} {2}", "{s} first {0}, then {1}, and lastly {2}",
+    ),
+}  # fmt: skip
+CONNECTIVES_UNSEEN = {
+    2: ("{s} {0} before {1:ing}", "after {0:ing}, {s} {1}", "{s} {0}, followed by {1:ing}"),
+    3: ("{s} {0} before {1:ing}, and then {2}", "after {0:ing}, {s} {1} and then {2}", "{s} {0}, followed by {1:ing} and {2:ing}"),
+}
+WHILE = ("{a} while {b:ing}", "{a} and {b} at the same time", "{a}, {b:ing} all the while", "{b} while {a:ing}")
+WHILE_UNSEEN = ("{a} as {p} {b}", "{b} during {a:ing}")
+
+ADVERBS = {
+    "slow": ("slowly", "slowly", "at a slow pace", "without hurry"),
+    "fast": ("quickly", "quickly", "fast", "rapidly", "at a fast pace"),
+    "slight": ("slightly", "a little", "a bit"),
+    "big": ("with a big movement", "widely"),
+    "high": ("high", "high up", "up high"),
+}
+ADVERBS_UNSEEN = {"slow": ("unhurriedly",), "fast": ("swiftly",), "slight": ("a touch",), "big": ("amply",), "high": ("loftily",)}
+COUNTS = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",), 5: ("five times",)}
+
+DOUBLED = frozenset("run jog sit put nod hop skip squat step clap get spin drop swim bat tap stop dip throb hug chat rub plod sidestep tip".split())
+THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
+SILENT = frozenset("the a an is are of with to in and on as at from it its for by while all or if were then first next that after before he she they".split())
+PARTS = {
+    "hand": "hand", "hands": "hand", "arm": "arm", "arms": "arm", "fist": "hand", "fists": "hand", "palms": "hand", "head": "head", "leg": "leg",
+    "legs": "leg", "foot": "foot", "feet": "foot", "knee": "leg", "knees": "leg", "toes": "foot", "forearm": "arm", "elbow": "arm", "face": "head",
+    "finger": "hand", "shoulder": "arm", "trunk": "trunk", "body": "trunk", "hips": "hips",
+}  # fmt: skip
+TURNING = frozenset("turn turns turning left right corner direction changes changing rounds rounding curve curves curving degree ninety quarter half around".split())
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """What a caption says of one event: its concept, what fills the slots, and where and when it is true.
+
+    Attributes:
+        concept: a key of CONCEPTS.
+        slots: fillers of the braces.
+        adverbs: keys of ADVERBS; count: how many times, 0 for none.
+        start, end: seconds; turn: the seconds of the turn inside it, if there is one.
+        region: a key of JOINTS, with the side in front where it has one: "left arm".
+    """
+
+    concept: str
+    slots: dict[str, str]
+    adverbs: tuple[str, ...]
+    count: int
+    start: float
+    end: float
+    region: str
+    turn: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A phrase in both forms."""
+
+    third: str
+    ing: str
+
+
+def third(verb: str) -> str:
+    """walk -> walks."""
+    if verb in THIRD:
+        return THIRD[verb]
+    if re.search(r"(s|sh|ch|x|z)$", verb):
+        return verb + "es"
+    if re.search(r"[^aeiou]y$", verb):
+        return verb[:-1] + "ies"
+    return verb + "s"
+
+
+def ing(verb: str) -> str:
+    """walk -> walking."""
+    if verb in DOUBLED:
+        return verb + verb[-1] + "ing"
+    if verb.endswith("ie"):
+        return verb[:-2] + "ying"
+    if verb.endswith("e") and not verb.endswith(("ee", "oe", "be")):
+        return verb[:-1] + "ing"
+    return verb + "ing"
+
+
+def pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+    """One of the options, evenly."""
+    return options[int(rng.integers(len(options)))]
+
+
+def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool) -> Wording:
+    """A wording for a phrase."""
+    concept = CONCEPTS[phrase.concept]
+    text = pick(concept.unseen if unseen and concept.unseen else concept.seen, rng)
+    for key, value in phrase.slots.items():
+        text = text.replace("{" + key + "}", value)
+    text = re.sub(r"\s+", " ", text).strip()
+    for adverb in phrase.adverbs:
+        words = pick((ADVERBS_UNSEEN if unseen else ADVERBS)[adverb], rng)
+        if words.endswith("ly") and rng.random() < 0.3:
+            text = f"{words} {text}"
+        else:
+            text = f"{text} {words}"
+    if phrase.count:
+        text = f"{text} {pick(COUNTS[phrase.count], rng)}"
+    forms = Wording(re.sub(r"\[(\w+)\]", lambda m: third(m[1]), text), re.sub(r"\[(\w+)\]", lambda m: ing(m[1]), text))
+    # Now and then the progressive: "is walking".
+    if text.startswith("[") and text.count("[") == 1 and rng.random() < 0.15:
+        forms = Wording("is " + forms.ing, forms.ing)
+    return forms
+
+
+PRONOUN = {"a man": "he", "a woman": "she", "the figure": "it", "the actor": "they", "a person": "they", "someone": "they", "somebody": "they"}
+
+
+def _plural(text: str) -> bool:
+    return text == "they"
+
+
+def _fit(pronoun: str, wording: str) -> str:
+    """After "they" the first verb loses its -s; other verbs of the phrase follow it."""
+    if not _plural(pronoun):
+        return wording
+    return " ".join(_BASE.get(w, w) for w in wording.split(" "))
+
+
+def caption(parts: list[list[Phrase]], rng: np.random.Generator, unseen: bool = False) -> tuple[str, list[dict], list[str]]:
+    """Writes a caption for events in order of time; each event is one phrase, or two that happen at once.
+
+    Returns:
+        The text, the words it is true of ({"word", "start", "end", "joints", "at"}; "at" is the first character) and one text an event.
+    """
+    subject = pick(SUBJECTS_UNSEEN if unseen and rng.random() < 0.5 else SUBJECTS, rng)
+    pronoun = PRONOUN[subject]
+    # Under a hidden marker for each event the pieces keep their phrase: (text, phrase).
+    events: list[tuple[list[tuple[str, Phrase | None]], list[tuple[str, Phrase | None]]]] = []
+    for phrases in parts:
+        wordings = [word_phrase(p, rng, unseen) for p in phrases]
+        if len(phrases) == 1:
+            events.append(([(wordings[0].third, phrases[0])], [(wordings[0].ing, phrases[0])]))
+            continue
+        pattern = pick(WHILE_UNSEEN if unseen and rng.random() < 0.5 else WHILE, rng)
+        forms = []
+        for form in ("third", "ing"):
+            pieces: list[tuple[str, Phrase | None]] = []
+            for piece in re.split(r"(\{[^}]*\})", pattern):
+                if piece in ("{a}", "{b}"):
+                    which = 0 if piece == "{a}" else 1
+                    finite = pattern == WHILE_UNSEEN[0] and which == 1
+                    pieces.append((getattr(wordings[which], "third" if finite else form), phrases[which]))
+                elif piece in ("{a:ing}", "{b:ing}"):
+                    which = 0 if piece[1] == "a" else 1
+                    pieces.append((wordings[which].ing, phrases[which]))
+                else:
+                    pieces.append((piece, None))
+            forms.append(pieces)
+        events.append((forms[0], forms[1]))
+    if len(parts) == 1:
+        pattern = "{s} {0}"
+    else:
+        pattern = pick((CONNECTIVES_UNSEEN if unseen else CONNECTIVES)[len(parts)], rng)
+    pieces = []
+    after_pronoun = False
+    for piece in re.split(r"(\{[^}]*\})", pattern):
+        if piece == "{s}":
+            pieces.append((subject, None))
+        elif piece == "{p}":
+            pieces.append((pronoun, None))
+            after_pronoun = _plural(pronoun)
+            continue
+        elif re.fullmatch(r"\{\d(:ing)?\}", piece):
+            form = events[int(piece[1])][1 if ":" in piece else 0]
+            pieces += [(_fit("they", text) if after_pronoun else text, phrase) for text, phrase in form]
+            after_pronoun = False
+        elif piece:
+            pieces.append((piece, None))
+    text, words = "", []
+    for piece, phrase in pieces:
+        if piece == "{p}":
+            piece = pronoun
+        if piece == "{b}" or piece == "{a}":
+            raise AssertionError(piece)
+        if phrase is not None:
+            words += _ground(piece, phrase, len(text))
+        text += piece
+    segments = ["".join(pronoun if piece == "{p}" else piece for piece, _ in event[0]) for event in events]
+    return text, words, segments
+
+
+def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
+    """The words of a phrase with their seconds and joints."""
+    out = []
+    side = next((s for s in ("left", "right") if phrase.region.startswith(s)), "")
+    for match in re.finditer(r"[a-z][a-z'-]*", text):
+        word = match[0]
+        if word in SILENT:
+            continue
+        region = phrase.region
+        if word in PARTS:
+            part = PARTS[word]
+            region = f"{side} {part}" if side and part not in ("head", "trunk", "hips") else part
+        start, end = phrase.start, phrase.end
+        if phrase.turn is not None and word in TURNING:
+            start, end = phrase.turn
+        out.append({"word": word, "start": round(start, 3), "end": round(end, 3), "joints": list(JOINTS[region]), "at": at + match.start()})
+    return out
+
+
+def training_wordings() -> list[str]:
+    """Every training wording in both forms, with the slots empty: what must not hold a held-out word."""
+    out = list(SUBJECTS) + [c for group in CONNECTIVES.values() for c in group] + list(WHILE)
+    out += [a for group in ADVERBS.values() for a in group] + [c for group in COUNTS.values() for c in group]
+    for concept in CONCEPTS.values():
+        for text in concept.seen:
+            out.append(re.sub(r"\[(\w+)\]", lambda m: third(m[1]), text))
+            out.append(re.sub(r"\[(\w+)\]", lambda m: ing(m[1]), text))
+    return out
+
+
+def held_out_in(text: str) -> list[str]:
+    """The held-out words and phrases that a text contains."""
+    low = f" {re.sub(r'[^a-z -]', ' ', text.lower())} "
+    low = re.sub(r"\s+", " ", low)
+    return sorted(p for p in HELD_OUT if f" {p} " in low)
+
+
+_BASE = {third(verb): verb for concept in CONCEPTS.values() for text in (*concept.seen, *concept.unseen) for verb in re.findall(r"\[(\w+)\]", text)}
+for _verb in ("walk", "run", "jog"):
+    _BASE[third(_verb)] = _verb
+_BASE["is"] = "are"
