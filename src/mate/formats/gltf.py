@@ -47,14 +47,14 @@ def _capsule_mesh(
     here, right = rows * _SEGMENTS + columns, rows * _SEGMENTS + (columns + 1) % _SEGMENTS
     up, up_right = here + _SEGMENTS, right + _SEGMENTS
     # Against the poles one of the two triangles has no area.
-    lower = np.stack((here, right, up_right), axis=-1)[1:].reshape(-1, 3)
-    upper = np.stack((here, up_right, up), axis=-1)[:-1].reshape(-1, 3)
-    return (
-        vertices.reshape(-1, 3),
-        normals.reshape(-1, 3),
-        np.repeat(along, _SEGMENTS),
-        np.concatenate((lower, upper)),
-    )
+    lower = np.stack((here, right, up_right), axis=-1)[1:]
+    upper = np.stack((here, up_right, up), axis=-1)[:-1]
+    triangles = np.concatenate((lower.reshape(-1, 3), upper.reshape(-1, 3)))
+    vertices = vertices.reshape(-1, 3)
+    # A sphere (both ends in one place) has an empty straight part.
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    triangles = triangles[np.linalg.norm(np.cross(b - a, c - a), axis=1) > 1e-12]
+    return vertices, normals.reshape(-1, 3), np.repeat(along, _SEGMENTS), triangles
 
 
 class _Buffer:

@@ -92,7 +92,9 @@ def _load_npy(path: Path, fps: float) -> Motion:
     try:
         # Mapped, a header that announces more than the file holds is refused before any memory is taken.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, OverflowError, TypeError) as error:
+    except (
+        Exception
+    ) as error:  # what NumPy's readers raise on damaged data is an open list: tokenize and zlib errors too
         hint = _PICKLED if _is_pickle(error) else "not a sound .npy file"
         raise MateError(f"{path}: {hint}; expected joints (T, 22, 3) or HumanML3D features (T, 263)") from error
     if not isinstance(array, np.ndarray):
@@ -136,8 +138,9 @@ def _load_npz(path: Path, fps: float | None) -> Motion:
                 raise MateError(f"{path}: {shown}; expected joint positions under one of {', '.join(_JOINT_KEYS)}")
             array = archive[key]
             rate = next((archive[key] for key in _RATE_KEYS if key in keys), None)
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, OverflowError, TypeError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+    except MateError:
+        raise
+    except Exception as error:  # an open list, as above
         hint = _PICKLED if _is_pickle(error) else "not a sound .npz file"
         raise MateError(f"{path}: {hint}; expected joint positions (T, 22, 3) and a frame rate") from error
     shape = array.shape

@@ -18,8 +18,8 @@ Up axis. Z where the body stands along Z and either the rest pose does too or th
 
 Frames and floor. A first frame from which the body jumps at more than 15 m/s, unlike anything later, is a rest pose and dropped.
 Heights are the file's own, with two exceptions: a body whose feet are below -0.25 m (its hips were recorded about height 0) is
-raised until its lowest foot is at 0; a body that travels with its pelvis at one exact height, so that its rise and fall was
-lost, is set on its lower foot in every frame (smoothed over 0.1 s).
+raised until its lowest foot is at 0; a body that is carried by a root joint on the ground, its pelvis at one exact height above,
+so that its rise and fall was lost, is set on its lower foot in every frame (smoothed over 0.1 s).
 """
 
 import json
@@ -53,7 +53,7 @@ _SIDES = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "ri
 # Leading words that say nothing about the joint: rig or exporter prefixes.
 _PREFIXES = {
     "mixamorig", "cc", "base", "rl", "bip", "biped", "valvebiped", "def", "org", "j", "jnt", "joint", "character", "skeleton", "m", "f",
-    "avg", "b", "bone", "rig",
+    "avg", "b", "bone", "rig", "c", "center",
 }  # fmt: skip
 _LIMB_WORDS = {word for words in _NAMES.values() for word in words}
 
@@ -391,6 +391,10 @@ def guess_up(joints: np.ndarray, rest: np.ndarray | None) -> str:
     return "z" if abs(ankles) < 0.3 * leg and 0.5 * leg < hips < 1.5 * leg else "y"
 
 
+def _z_to_y(positions: np.ndarray) -> np.ndarray:
+    return np.stack([positions[..., 0], positions[..., 2], -positions[..., 1]], axis=-1)
+
+
 def _rest_frame(joints: np.ndarray, fps: float) -> bool:
     """Whether frame 0 of joints in metres is a rest pose away from where the motion begins."""
     if len(joints) < 4:
@@ -408,11 +412,13 @@ def _smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.convolve(np.pad(values, radius, mode="reflect"), kernel / kernel.sum(), mode="valid")
 
 
-def _floored(joints: np.ndarray, fps: float) -> np.ndarray:
+def _floored(joints: np.ndarray, root: np.ndarray, fps: float) -> np.ndarray:
+    """(T, 22, 3) joints with the floor put right where it must be; root (T, 3) is the path of the hierarchy's root. Metres, Y up."""
     feet = joints[:, [7, 8, 10, 11], 1]
     pelvis = joints[:, 0]
     travel = np.ptp(pelvis[:, [0, 2]], axis=0).max()
-    if len(joints) > 10 and np.ptp(pelvis[:, 1]) < 1e-3 and travel > 0.2 and np.ptp(feet.min(axis=1)) > 0.01:
+    carried = (pelvis[:, 1] - root[:, 1]).min() > 0.4 and np.ptp(root[:, 1]) < 1e-3 and np.ptp(pelvis[:, 1]) < 1e-3
+    if carried and len(joints) > 10 and travel > 0.2:
         joints = joints.copy()
         # Which foot is the lower one changes from frame to frame with a kink; the smoothing takes it out.
         joints[..., 1] -= _smoothed(feet.min(axis=1), 0.05 * fps)[:, None]
@@ -465,11 +471,12 @@ def to_humanml3d(
         rest = None
     found = joint_map(names, parents, positions, source, mapping)
     joints = found.apply(positions)
-    joints *= guess_scale(joints, source) if scale is None else scale
+    unit = guess_scale(joints, source) if scale is None else scale
+    joints, root = joints * unit, positions[:, 0] * unit
     if up is None:
         up = guess_up(joints, None if rest is None else found.apply(rest[None])[0])
     if up == "z":
-        joints = np.stack([joints[..., 0], joints[..., 2], -joints[..., 1]], axis=-1)
+        joints, root = _z_to_y(joints), _z_to_y(root)
     if _rest_frame(joints, fps):
-        joints = joints[1:]
-    return _floored(joints, fps).astype(np.float32)
+        joints, root = joints[1:], root[1:]
+    return _floored(joints, root, fps).astype(np.float32)

@@ -45,8 +45,9 @@ def save_motion(motion: Motion, path: str | Path, metadata: Mapping[str, str] | 
     metadata = dict(metadata or {})
     # Each writer is imported when it is needed: plotly, pygltflib and Pillow take their time.
     if suffix == ".npy":
-        with atomic_path(path) as temporary:
-            np.save(temporary, motion.joints, allow_pickle=False)
+        # Through a file object: given a name, numpy would add .npy to one that ends in .NPY.
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, motion.joints, allow_pickle=False)
     elif suffix == ".npz":
         from mate.formats.npz import write_npz
 

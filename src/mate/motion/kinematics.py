@@ -9,6 +9,7 @@ The ones about left and right change places, and those about left-positive quant
 depends on where the motion stands or which way it faces.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -265,7 +266,7 @@ def jump_count(joints: np.ndarray, fps: float, rise: float = 0.06) -> int:
     """
     joints = _checked(joints, fps)
     pelvis, above = joints[:, PELVIS, 1], joints[:, TOES, 1] - support_height(joints)
-    airborne = (above > 0.05).all(axis=1)
+    airborne = np.all(above > 0.05, axis=1)
     standing = np.median(pelvis[~airborne]) if (~airborne).any() else np.median(pelvis)
     window = max(1, round(0.15 * fps))
     return sum(
@@ -359,31 +360,34 @@ def body_frame(joints: np.ndarray) -> np.ndarray:
     return np.stack([x * cos - z * sin, y, z * cos + x * sin], axis=-1)
 
 
-def hand_wave(joints: np.ndarray, fps: float, swing: float = 0.015, up: float = 0.6, at_least: float = 0.55) -> HandWave:
+def hand_wave(
+    joints: np.ndarray, fps: float, swing: float | Sequence[float] = 0.03, up: float = 0.4, at_least: float = 0.55
+) -> HandWave:
     """Turning points of each raised hand.
 
     Stretches are judged one by one, so a hand that is raised and lowered again and again does not wave.
 
     Args:
-        swing: smallest swing that counts, metres peak to peak.
+        swing: smallest swing that counts, metres peak to peak; one number, or one for each hand.
         up: a stretch lasts while the hand's elevation exceeds this share of its peak,
         at_least: and this (arm lengths above the hanging hand). Stretches under 0.25 s are left out.
     """
     elevation, seen = hand_elevation(joints), body_frame(joints)
     peaks = hand_raise(joints, fps).peak
+    swings = np.broadcast_to(np.asarray(swing, dtype=np.float64), 2)
     count, seconds, amplitude = np.zeros(2, dtype=int), np.zeros(2), np.zeros(2)
     for side, (hand, shoulder) in enumerate(zip(HANDS, SHOULDERS, strict=True)):
         reach = seen[:, hand] - seen[:, shoulder]
         for start, end in segments(elevation[:, side] > max(at_least, up * peaks[side])):
             if end - start < 0.25 * fps:
                 continue
-            turns = [reversals(reach[start:end, axis], swing) for axis in range(3)]
+            turns = [reversals(reach[start:end, axis], swings[side]) for axis in range(3)]
             axis = int(np.argmax([len(frames) for frames in turns]))
             if (len(turns[axis]), (end - start) / fps) <= (count[side], seconds[side]):
                 continue
             count[side], seconds[side] = len(turns[axis]), (end - start) / fps
-            swings = np.abs(np.diff(reach[start:end, axis][turns[axis]]))
-            amplitude[side] = np.median(swings) / 2 if len(swings) else 0.0
+            sizes = np.abs(np.diff(reach[start:end, axis][turns[axis]]))
+            amplitude[side] = np.median(sizes) / 2 if len(sizes) else 0.0
     return HandWave(count, seconds, count / np.maximum(seconds, 0.5), amplitude)
 
 

@@ -30,7 +30,7 @@ FOOT_REACH = tuple(float(np.sqrt(LENGTH[j] ** 2 - (ANKLE_HEIGHT - BALL_HEIGHT) *
 THIGH = (LENGTH[4], LENGTH[5])
 SHIN = (LENGTH[7], LENGTH[8])
 STRAIGHT = 0.9985  # of the full leg: a knee is never locked
-STAND_HEIGHT = 0.955
+STAND_HEIGHT = 0.967
 HIP_WIDTH = 0.085
 
 # Directions of the bones of a person standing relaxed, in the frame of the segment that carries them; means of standing people.
@@ -86,23 +86,28 @@ def pelvis_frame(channels: Array, root: Array, heading: Array) -> tuple[Array, A
     position[:, ::2] = root
     position[:, 1] = STAND_HEIGHT + c[:, INDEX["height"]]
     position += leftward(heading) * c[:, INDEX["sway"], None] + forward(heading) * c[:, INDEX["shift"], None]
-    turn = rot_y(heading + c[:, INDEX["pelvis_yaw"]]) @ rot_x(c[:, INDEX["pelvis_pitch"]]) @ rot_z(c[:, INDEX["pelvis_roll"]])
+    turn = (
+        rot_y(heading + c[:, INDEX["pelvis_yaw"]])
+        @ rot_x(c[:, INDEX["pelvis_pitch"]])
+        @ rot_z(c[:, INDEX["pelvis_roll"]])
+    )
     return position, turn
 
 
-def lower_into_reach(hips: Array, ankles: Array) -> Array:
+def lower_into_reach(hips: Array, ankles: Array, bearing: Array) -> Array:
     """How far the pelvis must come down so that both legs reach their ankles, (T,), smooth in time.
 
     Args:
         hips, ankles: (2, T, 3), left and right.
+        bearing: (2, T) 1 for a planted foot, 0 for a foot in the air (which is pulled in instead).
     """
     drop = np.zeros(hips.shape[1])
     for side in (0, 1):
         reach = STRAIGHT * (THIGH[side] + SHIN[side])
         gap = hips[side] - ankles[side]
         horizontal = gap[:, 0] ** 2 + gap[:, 2] ** 2
-        drop = np.maximum(drop, gap[:, 1] - np.sqrt(np.maximum(reach**2 - horizontal, 0.02)))
-    return cover(drop, 3)
+        drop = np.maximum(drop, bearing[side] * (gap[:, 1] - np.sqrt(np.maximum(reach**2 - horizontal, 0.02))))
+    return cover(drop, 2)
 
 
 def solve_leg(hip: Array, ankle: Array, facing: Array, side: int) -> tuple[Array, Array]:
@@ -154,13 +159,13 @@ def place_feet(flat: Array, yaw: Array, pitch: Array) -> tuple[Array, Array]:
     return ankles, balls
 
 
-def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array, pitch: Array) -> Array:
+def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array, pitch: Array, bearing: Array) -> Array:
     """Joints (T, 22, 3) of the canonical skeleton, float64.
 
     Args:
         channels: (T, C), see CHANNELS.
         root: (T, 2) x and z of the path; heading: (T,).
-        flat, yaw, pitch: the feet as in `place_feet`.
+        flat, yaw, pitch: the feet as in `place_feet`; bearing: as in `lower_into_reach`.
     """
     c = channels
     joints = np.empty((len(c), 22, 3))
@@ -168,7 +173,7 @@ def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array,
     pelvis, turn = pelvis_frame(c, root, heading)
     hip_offsets = [turn @ OFFSET[1], turn @ OFFSET[2]]
     hips = np.stack([pelvis + offset for offset in hip_offsets])
-    drop = lower_into_reach(hips, ankles)
+    drop = lower_into_reach(hips, ankles, bearing)
     pelvis[:, 1] -= drop
     hips[:, :, 1] -= drop
     joints[:, 0] = pelvis
@@ -192,7 +197,10 @@ def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array,
     joints[:, 12] = joints[:, 9] + neck @ OFFSET[12]
     head = neck @ rot_y(y) @ rot_x(0.7 * p) @ rot_z(r)
     joints[:, 15] = joints[:, 12] + head @ OFFSET[15]
-    for side, arm, (collar, shoulder, elbow, wrist) in ((1.0, LEFT_ARM, (13, 16, 18, 20)), (-1.0, RIGHT_ARM, (14, 17, 19, 21))):
+    for side, arm, (collar, shoulder, elbow, wrist) in (
+        (1.0, LEFT_ARM, (13, 16, 18, 20)),
+        (-1.0, RIGHT_ARM, (14, 17, 19, 21)),
+    ):
         flex, abduct, twist, fold, shrug = c[:, arm].T
         # A raised arm takes its shoulder blade with it.
         upward = 0.5 - 0.5 * np.cos(flex) * np.cos(abduct)

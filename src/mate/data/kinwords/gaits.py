@@ -27,6 +27,7 @@ class Gait:
         arms: amplitude of the upper arms' swing; elbow: their bend; abduct: how far from the body; flex: mean angle forward.
         twist: amplitude of the pelvis' yaw.
         width: factor on the distance between the feet.
+        tip: angle by which the heels stay off the floor.
         limp: 0 even, to 1: a short, stiff step on one side.
     """
 
@@ -49,6 +50,7 @@ class Gait:
     width: float = 0.85
     limp: float = 0.0
     skip: float = 0.0
+    tip: float = 0.0
 
 
 GAITS = {
@@ -57,7 +59,7 @@ GAITS = {
     "jog": Gait(2.2, 2.55, 0.42, lift=0.2, early=0.7, toe_off=42, strike=6, bob=0.035, sink=0.05, lean=8, arms=27, elbow=82, width=0.55, twist=7),
     "run": Gait(3.1, 2.8, 0.35, lift=0.31, early=0.68, toe_off=48, strike=5, bob=0.038, sink=0.055, lean=11, arms=38, elbow=88, width=0.4, twist=9),
     "sprint": Gait(5.0, 3.7, 0.27, lift=0.42, early=0.68, toe_off=52, strike=0, bob=0.03, sink=0.065, lean=17, arms=52, elbow=90, width=0.35, twist=11),
-    "tiptoe": Gait(0.55, 1.7, 0.66, lift=0.13, toe_off=38, strike=-30, bob=0.008, sink=-0.02, lean=6, arms=7, elbow=70, flex=12, abduct=16, twist=2),
+    "tiptoe": Gait(0.55, 1.7, 0.66, lift=0.13, toe_off=46, strike=-34, bob=0.006, sink=-0.045, lean=5, arms=7, elbow=66, flex=10, abduct=16, twist=2, tip=34),
     "march": Gait(0.95, 1.75, 0.58, lift=0.36, early=1.0, toe_off=22, strike=2, bob=0.01, sink=0.015, lean=-1, arms=42, elbow=12, twist=2, sway=0.025),
     "limp": Gait(0.7, 1.5, 0.66, lift=0.05, toe_off=18, strike=6, bob=0.012, sink=0.035, sway=0.03, lean=8, arms=9, twist=3, limp=1.0),
     "sidestep": Gait(0.55, 1.7, 0.62, lift=0.07, toe_off=8, strike=0, bob=0.01, sink=0.05, sway=0.0, lean=3, arms=4, twist=0, width=1.1),
@@ -69,7 +71,10 @@ GAITS = {
 
 @dataclass(frozen=True)
 class Leg:
-    """One stretch of going: from `start` to `end` seconds with a gait at a velocity and a yaw rate (body frame; left positive)."""
+    """One stretch of going: from `start` to `end` seconds with a gait at a velocity and a yaw rate (body frame; left positive).
+
+    `turning` is the mean rate from `turn_start` to `turn_end`. `even`: the rate goes with the speed, so that the path is a circle.
+    """
 
     start: float
     end: float
@@ -79,6 +84,7 @@ class Leg:
     turning: float = 0.0
     turn_start: float | None = None
     turn_end: float | None = None
+    even: bool = False
 
 
 def paced(gait: Gait, speed: float) -> Gait:
@@ -117,14 +123,11 @@ def command(stage: Stage, legs: list[Leg]) -> None:
         if leg.turning:
             a = leg.start if leg.turn_start is None else leg.turn_start
             b = leg.end if leg.turn_end is None else leg.turn_end
-            if leg.turn_start is None:
-                shape = going
-            else:
-                soft = 0.35 * (b - a)
-                shape = ramp(t, a, a + soft) * (1.0 - ramp(t, b - soft, b))
-            area = float(shape.sum()) / FPS
-            # `turning` is a mean rate over the stretch: keep the angle exact whatever the ramps take away.
-            stage.turning += leg.turning * (b - a) / max(area, 1e-6) * shape if leg.turn_start is not None else leg.turning * shape
+            soft = 0.35 * (b - a)
+            shape = going if leg.even else ramp(t, a, a + soft) * (1.0 - ramp(t, b - soft, b))
+            # Keep the angle exact whatever the ramps take away.
+            area = float(shape[(t >= a - 0.25) & (t <= b + 0.25)].sum()) / FPS
+            stage.turning += leg.turning * (b - a) / max(area, 1e-6) * shape
 
 
 def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None:
@@ -160,11 +163,15 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
         lands = lands + np.where(sore, 0.0, -0.22 * limp)
         lifts = lifts + np.where(sore, -0.1 * limp, 0.06 * limp)
         lifts = np.maximum(lifts, 0.0)
-    middle = index + 1.0 + swing / 2.0
+    # In flight gaits the foot lands close under the body and leaves far behind it, on its toes.
+    forwardness = np.where(foot_duty < 0.5, 0.14, 0.03) * np.sign(legs[0].ahead)
+    middle = index + 1.0 + swing / 2.0 - forwardness * 2.0 * foot_duty
     middle[-2:] = 1e9
     when = np.interp(middle, ph, ti)
     land_t, lift_t = np.interp(lands, ph, ti), np.interp(lifts, ph, ti)
-    lift_h, toe_off, strike, width, early = (np.interp(0.5 * (land_t + lift_t), t, params[k]) for k in ("lift", "toe_off", "strike", "width", "early"))
+    lift_h, toe_off, strike, width, early = (
+        np.interp(0.5 * (land_t + lift_t), t, params[k]) for k in ("lift", "toe_off", "strike", "width", "early")
+    )
     width = np.where(middle >= 1e8, np.maximum(width, 1.0), width)
     for i in range(count):
         mild = 0.5 if i == 0 or i >= count - 1 else 1.0
@@ -175,7 +182,7 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
                 height=float(lift_h[i]) * stiff * (0.7 if mild < 1 else 1.0) * float(rng.uniform(0.92, 1.08)),
                 toe_off=float(toe_off[i]) * mild * stiff * DEGREE,
                 strike=float(strike[i]) * (mild if strike[i] > 0 else 1.0) * DEGREE,
-                width=float(width[i]), early=float(early[i]),
+                width=float(width[i]), early=float(early[i]), rolling=0.7 if foot_duty[i] < 0.5 else 0.45,
                 offset=(0.0, -0.06 * limp if limp and feet[i] != limp_side else 0.0),
             )
         )  # fmt: skip
@@ -185,7 +192,25 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
 def _blend(stage: Stage, legs: list[Leg]) -> dict[str, Array]:
     """The gaits' numbers over time, (N,) each, cross-faded between legs."""
     t = stage.t
-    names = ("cadence", "duty", "lift", "early", "toe_off", "strike", "bob", "sink", "sway", "lean", "arms", "elbow", "abduct", "flex", "twist", "width")
+    names = (
+        "cadence",
+        "duty",
+        "lift",
+        "early",
+        "toe_off",
+        "strike",
+        "bob",
+        "sink",
+        "sway",
+        "lean",
+        "arms",
+        "elbow",
+        "abduct",
+        "flex",
+        "twist",
+        "width",
+        "tip",
+    )
     which = np.clip(np.searchsorted([leg.end for leg in legs], t, side="left"), 0, len(legs) - 1)
     out = {}
     for name in names:
@@ -194,7 +219,17 @@ def _blend(stage: Stage, legs: list[Leg]) -> dict[str, Array]:
     return out
 
 
-def _sway(stage: Stage, p: dict[str, Array], phase: Array, lead: float, first: int, start: float, end: float, limp: float, limp_side: int) -> None:
+def _sway(
+    stage: Stage,
+    p: dict[str, Array],
+    phase: Array,
+    lead: float,
+    first: int,
+    start: float,
+    end: float,
+    limp: float,
+    limp_side: int,
+) -> None:
     """What pelvis, trunk and arms do in time with the feet."""
     t = stage.t
     soft = min(0.45, 0.3 * (end - start))
@@ -222,7 +257,9 @@ def _sway(stage: Stage, p: dict[str, Array], phase: Array, lead: float, first: i
         stage.add(f"{side}_flex", on * (p["arms"] * move + p["flex"]) * DEGREE)
         stage.add(f"{side}_elbow", on * (p["elbow"] - 14.0 + 0.35 * p["arms"] * move) * DEGREE)
         stage.add(f"{side}_abduct", on * (p["abduct"] - 9.0 + 0.05 * p["arms"]) * DEGREE)
-        stage.add(f"{side}_twist", on * 0.25 * p["elbow"] * (move * 0.4 + 0.6) * DEGREE)
+        stage.add(f"{side}_twist", on * 0.17 * p["elbow"] * (move * 0.4 + 0.6) * DEGREE)
+    if p["tip"].any():
+        stage.tips.append((float(p["tip"].max()) * DEGREE, on * p["tip"] / p["tip"].max()))
     if limp:
         sore = np.cos(stride - middle - (0.0 if limp_side == 0 else np.pi))
         sink = np.maximum(sore, 0.0) ** 2

@@ -60,7 +60,16 @@ def raise_pose(rng: np.random.Generator, height: str = "high") -> Array:
     return _degrees(*base)
 
 
-def raise_arm(stage: Stage, side: str, start: float, end: float, rise: float, lower: float | None, height: str = "high", way: str = "front") -> None:
+def raise_arm(
+    stage: Stage,
+    side: str,
+    start: float,
+    end: float,
+    rise: float,
+    lower: float | None,
+    height: str = "high",
+    way: str = "front",
+) -> None:
     """Raises an arm over `rise` seconds and holds it; lowers it over `lower` seconds up to `end`, or keeps it up beyond."""
     t = stage.t
     pose = raise_pose(stage.rng, height)
@@ -93,7 +102,16 @@ def lower_arm(stage: Stage, side: str, start: float, end: float, fall: float) ->
         stage.draw_arm(s, weight, pose + stage.rng.normal(0, 1.0, 5) * DEGREE)
 
 
-def wave(stage: Stage, side: str, start: float, end: float, period: float, times: int | None = None, extent: float = 1.0, lower: bool = True) -> None:
+def wave(
+    stage: Stage,
+    side: str,
+    start: float,
+    end: float,
+    period: float,
+    times: int | None = None,
+    extent: float = 1.0,
+    lower: bool = True,
+) -> None:
     """Waves a raised hand: the forearm swings from side to side about an upper arm held out; `times` full swings or all through."""
     t, rng = stage.t, stage.rng
     rise = min(0.6, 0.25 * (end - start))
@@ -102,7 +120,7 @@ def wave(stage: Stage, side: str, start: float, end: float, period: float, times
         period = (b - a) / times
     swing = np.sin(2 * np.pi * (t - a) / period) * pulse(t, a, b + (0.0 if lower else 9.0), min(0.25, 0.3 * period))
     flex, abduct = rng.uniform(12, 40), rng.uniform(85, 118)
-    elbow, amplitude = rng.uniform(72, 92), rng.uniform(22, 32) * extent
+    elbow, amplitude = rng.uniform(62, 80), rng.uniform(22, 30) * extent
     for s in sides(side):
         weight = ramp(t, start, start + rise) * (1.0 - ramp(t, end - rise, end) if lower else 1.0)
         values = np.empty((len(t), 5))
@@ -114,7 +132,16 @@ def wave(stage: Stage, side: str, start: float, end: float, period: float, times
         stage.add("chest_roll", (1.0 if side == "left" else -1.0) * 1.5 * DEGREE * swing * 0.5)
 
 
-def _gesture(stage: Stage, side: str, times: Array, poses: list[tuple[float, ...]], start: float, end: float, rise: float, fall: float) -> None:
+def _gesture(
+    stage: Stage,
+    side: str,
+    times: Array,
+    poses: list[tuple[float, ...]],
+    start: float,
+    end: float,
+    rise: float,
+    fall: float,
+) -> None:
     """Draws an arm along key poses (degrees) at times, in and out over `rise` and `fall` seconds."""
     values = keys(stage.t, times, np.array(poses) * DEGREE)
     stage.draw_arm(side, pulse(stage.t, start, end, rise, fall), values)
@@ -139,11 +166,18 @@ def punch(stage: Stage, side: str, start: float, end: float, times: int, extent:
         moments.append(max(end, moments[-1] + 0.05))
         poses.append(guard)
         keep = np.concatenate([[True], np.diff(moments) > 1e-6])
-        _gesture(stage, s, np.array(moments)[keep], [p for p, k in zip(poses, keep, strict=True) if k], start, end, on, on)
+        _gesture(
+            stage, s, np.array(moments)[keep], [p for p, k in zip(poses, keep, strict=True) if k], start, end, on, on
+        )
         for k in range(times):
             if s == arms[k % len(arms)]:
                 a = start + on + k * period
-                turn = (-1.0 if s == "left" else 1.0) * 20 * DEGREE * pulse(t, a, a + 0.8 * period, 0.4 * period, 0.4 * period)
+                turn = (
+                    (-1.0 if s == "left" else 1.0)
+                    * 20
+                    * DEGREE
+                    * pulse(t, a, a + 0.8 * period, 0.4 * period, 0.4 * period)
+                )
                 stage.add("chest_yaw", turn)
                 stage.add("pelvis_yaw", 0.35 * turn)
                 stage.add("head_yaw", -1.2 * turn)
@@ -205,7 +239,11 @@ def point(stage: Stage, side: str, start: float, end: float, where: str, hold: b
             # Across the body: straight in front, then inwards.
             pose = (88, -42, 0, 14, 4)
         weight = ramp(t, start, start + rise) * (1.0 if hold else 1.0 - ramp(t, end - rise, end))
-        stage.draw_arm(s, weight, _degrees(*pose))
+        values = np.tile(_degrees(*pose), (len(t), 1))
+        if pose[1] < -10:
+            # Inwards only once the arm is up: it must not pass through the belly.
+            values[:, 1] *= weight**3
+        stage.draw_arm(s, weight, values)
         sign = {"left": 1.0, "right": -1.0}.get(where, 0.0)
         if sign and where != s:
             stage.add("chest_yaw", sign * 22 * DEGREE * weight)

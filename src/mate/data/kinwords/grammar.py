@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mate.data.captions import words as split_words
 from mate.data.kinwords.words import CONCEPTS, HELD_OUT, JOINTS
 
 SUBJECTS = ("a person", "someone", "a man", "a woman", "the figure")
@@ -27,7 +28,11 @@ CONNECTIVES = {
 }  # fmt: skip
 CONNECTIVES_UNSEEN = {
     2: ("{s} {0} before {1:ing}", "after {0:ing}, {s} {1}", "{s} {0}, followed by {1:ing}"),
-    3: ("{s} {0} before {1:ing}, and then {2}", "after {0:ing}, {s} {1} and then {2}", "{s} {0}, followed by {1:ing} and {2:ing}"),
+    3: (
+        "{s} {0} before {1:ing}, and then {2}",
+        "after {0:ing}, {s} {1} and then {2}",
+        "{s} {0}, followed by {1:ing} and {2:ing}",
+    ),
 }
 WHILE = ("{a} while {b:ing}", "{a} and {b} at the same time", "{a}, {b:ing} all the while", "{b} while {a:ing}")
 WHILE_UNSEEN = ("{a} as {p} {b}", "{b} during {a:ing}")
@@ -39,18 +44,36 @@ ADVERBS = {
     "big": ("with a big movement", "widely"),
     "high": ("high", "high up", "up high"),
 }
-ADVERBS_UNSEEN = {"slow": ("unhurriedly",), "fast": ("swiftly",), "slight": ("a touch",), "big": ("amply",), "high": ("loftily",)}
-COUNTS = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",), 5: ("five times",)}
+ADVERBS_UNSEEN = {
+    "slow": ("unhurriedly",),
+    "fast": ("swiftly",),
+    "slight": ("a touch",),
+    "big": ("amply",),
+    "high": ("loftily",),
+}
+COUNTS = {
+    1: ("once", "one time"),
+    2: ("twice", "two times"),
+    3: ("three times",),
+    4: ("four times",),
+    5: ("five times",),
+}
 
-DOUBLED = frozenset("run jog sit put nod hop skip squat step clap get spin drop swim bat tap stop dip throb hug chat rub plod sidestep tip".split())
+DOUBLED = frozenset(
+    "run jog sit put nod hop skip squat step clap get spin drop swim bat tap stop dip throb hug chat rub plod sidestep tip".split()
+)
 THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
-SILENT = frozenset("the a an is are of with to in and on as at from it its for by while all or if were then first next that after before he she they".split())
+SILENT = frozenset(
+    "the a an is are of with to in and on as at from it its for by while all or if were then first next that after before he she they".split()
+)
 PARTS = {
     "hand": "hand", "hands": "hand", "arm": "arm", "arms": "arm", "fist": "hand", "fists": "hand", "palms": "hand", "head": "head", "leg": "leg",
     "legs": "leg", "foot": "foot", "feet": "foot", "knee": "leg", "knees": "leg", "toes": "foot", "forearm": "arm", "elbow": "arm", "face": "head",
     "finger": "hand", "shoulder": "arm", "trunk": "trunk", "body": "trunk", "hips": "hips",
 }  # fmt: skip
-TURNING = frozenset("turn turns turning left right corner direction changes changing rounds rounding curve curves curving degree ninety quarter half around".split())
+TURNING = frozenset(
+    "turn turns turning left right corner direction changes changing rounds rounding curve curves curving degree ninety quarter half around".split()
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +155,15 @@ def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool) -> Wordi
     return forms
 
 
-PRONOUN = {"a man": "he", "a woman": "she", "the figure": "it", "the actor": "they", "a person": "they", "someone": "they", "somebody": "they"}
+PRONOUN = {
+    "a man": "he",
+    "a woman": "she",
+    "the figure": "it",
+    "the actor": "they",
+    "a person": "they",
+    "someone": "they",
+    "somebody": "they",
+}
 
 
 def _plural(text: str) -> bool:
@@ -146,11 +177,13 @@ def _fit(pronoun: str, wording: str) -> str:
     return " ".join(_BASE.get(w, w) for w in wording.split(" "))
 
 
-def caption(parts: list[list[Phrase]], rng: np.random.Generator, unseen: bool = False) -> tuple[str, list[dict], list[str]]:
+def caption(
+    parts: list[list[Phrase]], rng: np.random.Generator, unseen: bool = False
+) -> tuple[str, list[dict], list[str]]:
     """Writes a caption for events in order of time; each event is one phrase, or two that happen at once.
 
     Returns:
-        The text, the words it is true of ({"word", "start", "end", "joints", "at"}; "at" is the first character) and one text an event.
+        The text, the words it is true of ({"word", "start", "end", "joints", "index"}; "index" counts the caption's words from 0) and one text an event.
     """
     subject = pick(SUBJECTS_UNSEEN if unseen and rng.random() < 0.5 else SUBJECTS, rng)
     pronoun = PRONOUN[subject]
@@ -200,11 +233,13 @@ def caption(parts: list[list[Phrase]], rng: np.random.Generator, unseen: bool = 
     for piece, phrase in pieces:
         if piece == "{p}":
             piece = pronoun
-        if piece == "{b}" or piece == "{a}":
-            raise AssertionError(piece)
         if phrase is not None:
             words += _ground(piece, phrase, len(text))
         text += piece
+    # The place of a word among the words of the caption survives mirroring, a character offset would not.
+    order = {word.start: i for i, word in enumerate(split_words(text))}
+    for word in words:
+        word["index"] = order[word.pop("at")]
     segments = ["".join(pronoun if piece == "{p}" else piece for piece, _ in event[0]) for event in events]
     return text, words, segments
 
@@ -213,8 +248,8 @@ def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
     """The words of a phrase with their seconds and joints."""
     out = []
     side = next((s for s in ("left", "right") if phrase.region.startswith(s)), "")
-    for match in re.finditer(r"[a-z][a-z'-]*", text):
-        word = match[0]
+    for found in split_words(text):
+        word = found.text
         if word in SILENT:
             continue
         region = phrase.region
@@ -224,7 +259,15 @@ def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
         start, end = phrase.start, phrase.end
         if phrase.turn is not None and word in TURNING:
             start, end = phrase.turn
-        out.append({"word": word, "start": round(start, 3), "end": round(end, 3), "joints": list(JOINTS[region]), "at": at + match.start()})
+        out.append(
+            {
+                "word": word,
+                "start": round(start, 3),
+                "end": round(end, 3),
+                "joints": list(JOINTS[region]),
+                "at": at + found.start,
+            }
+        )
     return out
 
 
@@ -246,7 +289,12 @@ def held_out_in(text: str) -> list[str]:
     return sorted(p for p in HELD_OUT if f" {p} " in low)
 
 
-_BASE = {third(verb): verb for concept in CONCEPTS.values() for text in (*concept.seen, *concept.unseen) for verb in re.findall(r"\[(\w+)\]", text)}
+_BASE = {
+    third(verb): verb
+    for concept in CONCEPTS.values()
+    for text in (*concept.seen, *concept.unseen)
+    for verb in re.findall(r"\[(\w+)\]", text)
+}
 for _verb in ("walk", "run", "jog"):
     _BASE[third(_verb)] = _verb
 _BASE["is"] = "are"

@@ -16,7 +16,9 @@ def _arms(stage: Stage, weight: Array, pose: tuple[float, ...]) -> None:
         stage.draw_arm(side, weight, np.array(pose) * DEGREE)
 
 
-def _fold(stage: Stage, weight: Array, height: float, shift: float, pelvis: float, chest: float, head: float = 0.0) -> None:
+def _fold(
+    stage: Stage, weight: Array, height: float, shift: float, pelvis: float, chest: float, head: float = 0.0
+) -> None:
     """Adds a posture: pelvis lower and further forward (metres), pitches in degrees."""
     stage.add("height", height * weight)
     stage.add("shift", shift * weight)
@@ -53,20 +55,35 @@ def kneel(stage: Stage, start: float, end: float, side: str, down: float, up: fl
         delay = 0.12 * k * down
         back = -0.44 if side == "both" else -0.46
         stage.moves.append(
-            FootMove(foot, start + 0.05 * down + delay, start + 0.6 * down + delay, start, height=0.1, offset=(0.0, back), toe_off=10 * DEGREE, strike=-72 * DEGREE)
+            FootMove(
+                foot,
+                start + 0.05 * down + delay,
+                start + 0.6 * down + delay,
+                start,
+                height=0.1,
+                offset=(0.0, back),
+                toe_off=10 * DEGREE,
+                strike=-72 * DEGREE,
+            )
         )
-        stage.airborne.append(_kneeling_foot(stage, foot, start + 0.1 * down, start + down, None if up is None else (end - up, end), back))
+        stage.airborne.append(
+            _kneeling_foot(stage, foot, start + 0.1 * down, start + down, None if up is None else (end - up, end), back)
+        )
         if up is not None:
             stage.moves.append(FootMove(foot, end - 0.65 * up + delay, end - 0.05 * up + delay, end, height=0.1))
     if side != "both":
         foot = 1 if side == "left" else 0
-        stage.moves.append(FootMove(foot, start - 0.35, start, start, height=0.07, offset=(0.0, 0.24), toe_off=8 * DEGREE))
+        stage.moves.append(
+            FootMove(foot, start - 0.35, start, start, height=0.07, offset=(0.0, 0.24), toe_off=8 * DEGREE)
+        )
         if up is not None:
             stage.moves.append(FootMove(foot, end, end + 0.35, end + 0.35, height=0.07, toe_off=8 * DEGREE))
     _arms(stage, 0.8 * low, (22, 10, 12, 45, 0))
 
 
-def _kneeling_foot(stage: Stage, foot: int, a: float, b: float, up: tuple[float, float] | None, back: float) -> tuple[int, Array, Array, Array]:
+def _kneeling_foot(
+    stage: Stage, foot: int, a: float, b: float, up: tuple[float, float] | None, back: float
+) -> tuple[int, Array, Array, Array]:
     """The foot behind stands on its toes, heel up: only its pitch is drawn, its place is where it stepped."""
     weight = ramp(stage.t, a, b) * (1.0 if up is None else 1.0 - ramp(stage.t, up[0], up[0] + 0.5 * (up[1] - up[0])))
     sign = 1.0 if foot == 0 else -1.0
@@ -126,10 +143,20 @@ def jump(stage: Stage, start: float, end: float, times: int, apex: float, forwar
         moments += [a, a + 0.32 * room, off, land, land + 0.17 * room]
         heights += [0.0 if k == 0 else -0.06, -0.24, 0.015, 0.015, -0.2]
         speeds += [0.0, 0.0, launch, -launch, 0.0]
-        swings += [0.0, -48.0, 95.0, 62.0, 12.0]
+        swings += [0.0, -38.0, 70.0, 58.0, 12.0]
         for foot in (0, 1):
             stage.moves.append(
-                FootMove(foot, off, land, land + 0.1, height=apex * 1.02, toe_off=46 * DEGREE, strike=-24 * DEGREE, ballistic=True, width=1.15)
+                FootMove(
+                    foot,
+                    off,
+                    land,
+                    land + 0.1,
+                    height=apex * 1.02,
+                    toe_off=46 * DEGREE,
+                    strike=-24 * DEGREE,
+                    ballistic=True,
+                    width=1.15,
+                )
             )
         if forward or left:
             stage.jumps.append((off - 0.08, land + 0.08, forward, left))
@@ -170,7 +197,19 @@ def hop(stage: Stage, start: float, end: float, side: str, times: int, forward: 
         moments += [a + k * d + 0.28 * (d - flight), off, land]
         heights += [-0.09, 0.01, 0.01]
         speeds += [0.0, launch, -launch]
-        stage.moves.append(FootMove(foot, off, land, land + 0.05, height=apex * 1.02, toe_off=34 * DEGREE, strike=-16 * DEGREE, ballistic=True, offset=(-sign * 0.055, 0.0)))
+        stage.moves.append(
+            FootMove(
+                foot,
+                off,
+                land,
+                land + 0.05,
+                height=apex * 1.02,
+                toe_off=34 * DEGREE,
+                strike=-16 * DEGREE,
+                ballistic=True,
+                offset=(-sign * 0.055, 0.0),
+            )
+        )
         if forward:
             stage.jumps.append((off - 0.05, land + 0.05, forward, 0.0))
     moments += [moments[-1] + 0.28 * (d - flight), end]
@@ -222,5 +261,17 @@ def kick(stage: Stage, start: float, end: float, side: str, times: int, extent: 
     stage.add("chest_pitch", 4 * DEGREE * out)
     stage.add("pelvis_yaw", -sign * 10 * DEGREE * out)
     near, far = ("left", "right") if foot == 0 else ("right", "left")
-    stage.draw_arm(near, 0.9 * hold, np.stack([(8 - 38 * out) * DEGREE, np.full_like(t, 0.5), np.full_like(t, 0.1), np.full_like(t, 0.6), 0 * t], axis=1))
-    stage.draw_arm(far, 0.9 * hold, np.stack([(14 + 38 * out) * DEGREE, np.full_like(t, 0.5), np.full_like(t, 0.2), np.full_like(t, 0.7), 0 * t], axis=1))
+    stage.draw_arm(
+        near,
+        0.9 * hold,
+        np.stack(
+            [(8 - 38 * out) * DEGREE, np.full_like(t, 0.5), np.full_like(t, 0.1), np.full_like(t, 0.6), 0 * t], axis=1
+        ),
+    )
+    stage.draw_arm(
+        far,
+        0.9 * hold,
+        np.stack(
+            [(14 + 38 * out) * DEGREE, np.full_like(t, 0.5), np.full_like(t, 0.2), np.full_like(t, 0.7), 0 * t], axis=1
+        ),
+    )

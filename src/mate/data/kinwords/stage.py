@@ -29,6 +29,7 @@ class FootMove:
         offset: landing place relative to the usual one under the hip, (left, forward), metres.
         width: factor on the distance between the feet.
         toes: extra yaw of the landed foot, outward.
+        rolling: the part of the stance before the lift in which the heel rises.
         early: exponent below 1 that moves the highest point of the swing towards its start (the heel kicking up in a run).
     """
 
@@ -44,6 +45,7 @@ class FootMove:
     width: float = 1.0
     toes: float = 0.0
     early: float = 0.85
+    rolling: float = 0.45
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Stage:
         base: (N, C) additive channels (gait, idle sway).
         layers: what gestures and postures do over the base, in order.
         moves: of the feet.
+        tips: (angle, weight (N,)): heels kept off the floor by an angle.
         stance: (2, 2) offsets of the first stance of each foot, (left, forward).
     """
 
@@ -82,6 +85,7 @@ class Stage:
     layers: list[Layer] = field(default_factory=list)
     moves: list[FootMove] = field(default_factory=list)
     airborne: list[tuple[int, Array, Array, Array]] = field(default_factory=list)
+    tips: list[tuple[float, Array]] = field(default_factory=list)
     stance: Array = field(default_factory=lambda: np.zeros((2, 2)))
     toes: float = 0.12
 
@@ -130,10 +134,11 @@ class Stage:
         z = np.interp(time, self.t, self.root[:, 1])
         return np.stack([x, z], axis=-1), np.interp(time, self.t, self.heading)
 
-    def feet(self) -> tuple[Array, Array, Array]:
-        """Flat ankles (2, N, 3), yaws (2, N) and pitches (2, N) from the moves."""
+    def feet(self) -> tuple[Array, Array, Array, Array]:
+        """Flat ankles (2, N, 3), yaws, pitches and bearing (1 planted, 0 in the air), (2, N) each, from the moves."""
         n, t = len(self.t), self.t
         flat, yaws, pitches = np.zeros((2, n, 3)), np.zeros((2, n)), np.zeros((2, n))
+        bearing = np.ones((2, n))
         for foot, sign in ((0, 1.0), (1, -1.0)):
             moves = sorted((m for m in self.moves if m.foot == foot), key=lambda m: m.lift)
             anchors = np.array([t[0]] + [m.anchor for m in moves])
@@ -153,6 +158,7 @@ class Stage:
             i = np.maximum(k, 0)
             u = np.clip((t - lift[i]) / (land[i] - lift[i]), 0.0, 1.0)
             e = ease(u)
+            bearing[foot] = np.where((k >= 0) & (u < 1), 1 - ease(u / 0.35) + ease((u - 0.65) / 0.35), 1.0)
             flat[foot, :, ::2] = place[i] + (place[i + 1] - place[i]) * e[:, None]
             yaws[foot] = yaw[i] + (yaw[i + 1] - yaw[i]) * e
             height = np.array([m.height for m in moves])[i]
@@ -167,11 +173,13 @@ class Stage:
             nxt = np.minimum(k + 1, len(moves) - 1)
             before = np.where(k + 1 < len(moves), lift[nxt] - t, np.inf)
             stance_start = np.where(k >= 0, land[i], -np.inf)
-            rise = np.clip(0.45 * (lift[nxt] - stance_start), 0.1, 0.32)
+            rise = np.clip(np.array([m.rolling for m in moves])[nxt] * (lift[nxt] - stance_start), 0.08, 0.32)
             falling = np.where(k >= 0, strike[i] * (1 - ease((t - land[i]) / 0.12)), 0.0)
             stance = falling - off[nxt] * ease(1 - before / rise) ** 1.0
             pitches[foot] = np.where((k >= 0) & (t < land[i]), swing, stance)
-        return flat, yaws, pitches
+        for angle, weight in self.tips:
+            pitches = pitches + weight * (np.minimum(pitches, -angle) - pitches)
+        return flat, yaws, pitches, bearing
 
     def joints(self) -> Array:
         """Joints (N, 22, 3), float64. Call `plan_root` first."""
@@ -179,7 +187,7 @@ class Stage:
         for layer in self.layers:
             w = layer.weight[:, None]
             channels[:, layer.channels] = channels[:, layer.channels] * (1 - w) + layer.values * w
-        flat, yaw, pitch = self.feet()
+        flat, yaw, pitch, bearing = self.feet()
         s, c = np.sin(self.heading), np.cos(self.heading)
         for foot, weight, where, angle in self.airborne:
             x = self.root[:, 0] + where[:, 0] * c + where[:, 2] * s
@@ -187,4 +195,5 @@ class Stage:
             target = np.stack([x, where[:, 1], z], axis=-1)
             flat[foot] += weight[:, None] * (target - flat[foot])
             pitch[foot] += weight * (angle - pitch[foot])
-        return solve(channels, self.root, self.heading, flat, yaw, pitch)
+            bearing[foot] *= 1 - weight
+        return solve(channels, self.root, self.heading, flat, yaw, pitch, bearing)

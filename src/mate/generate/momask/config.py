@@ -183,16 +183,16 @@ PRESETS: dict[str, MoMaskConfig] = {
     # Trains within the hour on two CPU cores; 15 MB in fp16.
     "laptop": MoMaskConfig(
         quantizer=QuantizerConfig(dim=128, layers=5),
-        vq=VQConfig(width=192, depth=2, velocities=0.5, foot_weight=3.0, feat_bias=1.0),
+        vq=VQConfig(width=192, depth=2, velocities=0.5, foot_weight=3.0, feat_bias=5.0),
         masked=TransformerConfig(width=256, layers=5, heads=4, ff=640, dropout=0.1, code_dim=128, text=_LAPTOP_TEXT),
         residual=TransformerConfig(
             width=192, layers=2, heads=4, ff=512, dropout=0.1, code_dim=128, text=replace(_LAPTOP_TEXT, hidden=0)
         ),
         length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
         sampling=SamplingConfig(residual_guidance=2.0, residual_temperature=0.0),
-        batch_frames=64 * 64,
+        batch_frames=48 * 64,
         batch_tokens=40 * 50,
-        train_vq=TrainConfig(steps=20_000, lr=6e-4, warmup=200, bf16=True),
+        train_vq=TrainConfig(steps=20_000, lr=8e-4, warmup=200, bf16=True),
         train_masked=TrainConfig(steps=20_000, lr=8e-4, warmup=300, weight_decay=0.01, ema=0.999, bf16=True),
         train_residual=TrainConfig(steps=10_000, lr=8e-4, warmup=300, weight_decay=0.01, ema=0.999, bf16=True),
         train_length=TrainConfig(steps=1_500, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99),

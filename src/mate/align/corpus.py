@@ -1,0 +1,165 @@
+"""What alignment reads: the clips of several data sets, their captions, and which of them belong together.
+
+Shapes: B items of a batch, T frames.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mate.data.captions import words
+from mate.data.dataset import MotionTextDataset, open_dataset
+from mate.errors import MateError
+from mate.text.subtexts import split, standalone
+from mate.text.vocabulary import is_motion_word, stem
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip: where its features are, its captions, and the group of clips that show the same (content and style)."""
+
+    dataset: int
+    index: int
+    captions: tuple[str, ...]
+    kinds: tuple[str, ...]
+    group: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One split of one or more data sets.
+
+    Attributes:
+        datasets: the opened sets.
+        items: all clips with at least one caption.
+    """
+
+    datasets: tuple[MotionTextDataset, ...]
+    items: tuple[Item, ...]
+
+    @classmethod
+    def open(cls, folders: Sequence[str | Path], split_name: str) -> "Corpus":
+        """Raises MateError where a folder is no data set or all of them together hold no captioned clip in this split."""
+        datasets = tuple(open_dataset(folder, split_name) for folder in folders)
+        rates = {dataset.fps for dataset in datasets}
+        if len(rates) > 1:
+            raise MateError(f"the data sets have different frame rates ({', '.join(map(str, sorted(rates)))}); align on one rate at a time")
+        items = tuple(item for number, dataset in enumerate(datasets) for item in _items(number, dataset))
+        if not items:
+            raise MateError(f"no captioned clip in {split_name}.txt of {', '.join(str(folder) for folder in folders)}")
+        return cls(datasets, items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def features(self, number: int) -> np.ndarray:
+        """(T, 263) float32, not normalised."""
+        item = self.items[number]
+        return self.datasets[item.dataset].features(item.index)
+
+    @cached_property
+    def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (263,) over all sets, weighted by their frames."""
+        weights = np.array([max(1, int(dataset.lengths.sum())) for dataset in self.datasets], dtype=np.float64)
+        weights /= weights.sum()
+        means = np.stack([dataset.mean for dataset in self.datasets]).astype(np.float64)
+        squares = np.stack([dataset.std for dataset in self.datasets]).astype(np.float64) ** 2 + means**2
+        mean = weights @ means
+        return mean.astype(np.float32), np.sqrt(np.maximum(weights @ squares - mean**2, 1e-12)).astype(np.float32)
+
+    @cached_property
+    def captions(self) -> list[str]:
+        """Every distinct caption, sorted."""
+        return sorted({caption for item in self.items for caption in item.captions})
+
+    @cached_property
+    def caption_number(self) -> dict[str, int]:
+        """caption -> its place in `captions`."""
+        return {caption: number for number, caption in enumerate(self.captions)}
+
+    @cached_property
+    def sub_texts(self) -> dict[str, list[str]]:
+        """The sub-texts, as a text encoder should read them, of every caption that has more than one."""
+        parts = {caption: split(caption) for caption in self.captions}
+        return {caption: standalone(caption, found) for caption, found in parts.items() if len(found) > 1}
+
+    @cached_property
+    def group_stems(self) -> dict[str, frozenset[str]]:
+        """For every group the stems of all words in any caption of any of its clips: what is *not* absent from them."""
+        found: dict[str, set[str]] = {}
+        for item in self.items:
+            own = found.setdefault(item.group, set())
+            for caption in item.captions:
+                own.update(stem(word.text) for word in words(caption) if is_motion_word(word.text))
+        return {group: frozenset(stems) for group, stems in found.items()}
+
+    def together(self, numbers: Sequence[int], captions: Sequence[str]) -> Tensor:
+        """(B, B) bool: text i fits motion j, because they are one, show the same, or one's captions hold the other's."""
+        chosen = [self.items[number] for number in numbers]
+        sets = [set(item.captions) for item in chosen]
+        count = len(chosen)
+        fits = torch.eye(count, dtype=torch.bool)
+        for i in range(count):
+            for j in range(count):
+                fits[i, j] |= chosen[i].group == chosen[j].group or captions[i] in sets[j] or captions[j] in sets[i]
+        return fits
+
+    @property
+    def licenses(self) -> list[str]:
+        """The distinct licences of the sets."""
+        return sorted({dataset.license for dataset in self.datasets})
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the sets' folders."""
+        return [dataset.folder.resolve().name for dataset in self.datasets]
+
+
+def _items(number: int, dataset: MotionTextDataset) -> Iterator[Item]:
+    lengths = dataset.lengths
+    for index, captions in enumerate(dataset.captions):
+        texts = tuple(caption.text.strip() for caption in captions)
+        kept = [n for n, text in enumerate(texts) if text and any(letter.isalpha() for letter in text)]
+        if not kept:
+            continue
+        facts = dataset.meta[index]
+        kinds = facts.get("caption_kinds") or ["seen"] * len(texts)
+        yield Item(
+            number,
+            index,
+            tuple(texts[n] for n in kept),
+            tuple(kinds[n] if n < len(kinds) else "seen" for n in kept),
+            _group(number, dataset, index, texts),
+            int(lengths[index]),
+        )
+
+
+def _group(number: int, dataset: MotionTextDataset, index: int, texts: Sequence[str]) -> str:
+    """Clips of one group show the same: same content and style where the set says so, else the same set of captions."""
+    facts = dataset.meta[index]
+    if "content" in facts:
+        return f"{number}/{facts['content']}/{facts.get('style', '')}"
+    return f"{number}/" + "|".join(sorted(set(texts)))
+
+
+def batches(lengths: Sequence[int], size: int, seed: int, epoch: int, pool: int = 8) -> list[np.ndarray]:
+    """One epoch of batches of item numbers: shuffled, then sorted by length within pools of `pool` batches, so that padding is small.
+
+    A pure function of its arguments. A last, smaller batch is filled up from the epoch's beginning.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    if len(order) % size:
+        order = np.concatenate([order, np.resize(order, size - len(order) % size)])
+    ordered = []
+    for start in range(0, len(order), size * pool):
+        part = order[start : start + size * pool]
+        part = part[np.argsort(np.asarray(lengths)[part], kind="stable")]
+        ordered.extend(part[first : first + size] for first in range(0, len(part), size))
+    return [ordered[n] for n in generator.permutation(len(ordered))]

@@ -1,0 +1,613 @@
+"""Motion-aligned text encoding, from data and a language model to a word patch.
+
+    stage 1  retrieval   a retrieval model with the language model frozen: L_rec + omega_2 * L_sent
+    stage 2  segments    it segments every motion by the sub-texts of its captions
+    stage 3  align       L_all = L_rec + omega_1 * L_word + omega_2 * L_sent; of the language model only the
+                         word-embedding rows of the motion vocabulary move
+
+The stages and the criteria are the paper's; every number in `AlignConfig` is ours unless its line says otherwise.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.corpus import Corpus, batches
+from mate.align.localization import PriorKind, prior
+from mate.align.losses import align_loss, cosines, cross_loss, reconstruction_loss, sentence_loss
+from mate.align.prototypes import Prototypes
+from mate.align.report import evaluate, left_right_cosines
+from mate.align.segmentation import uniform_boundaries
+from mate.errors import MateError
+from mate.files import atomic_path
+from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
+from mate.text.patch import WordPatch
+from mate.text.vocabulary import MotionVocabulary, build_vocabulary
+from mate.training import TrainConfig, mix_seed, train
+
+
+@dataclass(frozen=True)
+class AlignConfig:
+    """How words are aligned. "(paper)" marks what the paper states, everything else is ours.
+
+    Attributes:
+        retrieval_steps: of stage 1. steps: of stage 3. batch_size: motions a step.
+        lr: of the retrieval model. rows_lr: of the word-embedding rows. warmup: steps.
+        omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
+        tau: temperature of L_self and L_align. tau_sentence: of L_sent.
+        words_per_motion: how many words w of a caption are drawn a step.
+        losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
+        train_rows: whether rows of the word-embedding table move (paper: yes); False is the control.
+        prior, omega: kind (paper: "gaussian") and strength of the localization prior.
+        segmentation: "semantic" (paper) or "uniform" (control).
+        max_seconds: longer clips with a single sub-text are cropped at random.
+        least_count: a motion word occurs in so many captions at least.
+        model: sizes of the retrieval model.
+        bf16: bfloat16 matrix products in the forward pass; losses, weights and optimiser stay in float32.
+        seed: of everything random. device: "cpu", "cuda", ...
+        max_minutes: the two training stages together end by the clock (shares as their steps).
+    """
+
+    retrieval_steps: int = 500
+    steps: int = 700
+    batch_size: int = 64
+    lr: float = 3e-4
+    rows_lr: float = 3e-4
+    warmup: int = 50
+    omega_word: float = 0.3
+    omega_sentence: float = 1.0
+    tau: float = 0.1
+    tau_sentence: float = 0.07
+    words_per_motion: int = 2
+    losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
+    train_rows: bool = True
+    prior: PriorKind = "gaussian"
+    omega: float = 1.0
+    segmentation: str = "semantic"
+    max_seconds: float = 10.0
+    least_count: int = 1
+    model: AlignerConfig = field(default_factory=AlignerConfig)
+    bf16: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    max_minutes: float | None = None
+
+
+LOSSES = ("rec", "self", "cross", "align", "sent")
+
+
+@dataclass(frozen=True)
+class AlignResult:
+    """What `align` wrote.
+
+    Attributes:
+        patch: the word patch. model: the retrieval model's folder. report: the figures, also in report.json.
+    """
+
+    patch: Path
+    model: Path
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips with one caption each, and n words drawn from the captions.
+
+    Attributes:
+        features: (B, T, 263) raw, zero-padded. mask: (B, T). tokens: of the captions, or caption numbers where text is frozen.
+        together: (B, B) bool, text i fits motion j.
+        words: (n,) numbers in the vocabulary. motion: (n,) the clip of each.
+        start, end: (n,) segment of the word's sub-text in latent units.
+        absent: (B, n) bool, the meaning of word j is not in motion b. same: (n, n) bool, words of one stem.
+    """
+
+    features: Tensor
+    mask: Tensor
+    ids: Tensor
+    text_mask: Tensor
+    captions: Tensor
+    together: Tensor
+    words: Tensor
+    motion: Tensor
+    start: Tensor
+    end: Tensor
+    absent: Tensor
+    same: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on another device."""
+        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
+
+class Sampler:
+    """Batch number -> batch: a pure function of (seed, number), so that a resumed run sees what an uninterrupted one sees."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        vocabulary: MotionVocabulary,
+        encoder: TextEncoder,
+        config: AlignConfig,
+        stage: str,
+        segments: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] | None = None,
+    ) -> None:
+        self.corpus, self.vocabulary, self.config = corpus, vocabulary, config
+        self.segments = segments or {}
+        self.seed = mix_seed(config.seed, stage) % 2**32
+        self.longest = round(config.max_seconds * config.model.fps)
+        self.lengths = [min(item.frames, self.longest) for item in corpus.items]
+        self.tokens = encoder.tokenize(corpus.captions, truncate=True)
+        self.pad_id = encoder.pad_id
+        self._epoch = (-1, [])
+        self.stem_ids = vocabulary.stem_ids
+        stems = {name: number for name, number in zip(vocabulary.stems, vocabulary.stem_ids.tolist(), strict=True)}
+        count = int(self.stem_ids.max()) + 1
+        self.present: dict[str, np.ndarray] = {}
+        for group, found in corpus.group_stems.items():
+            flags = np.zeros(count, dtype=bool)
+            flags[[stems[name] for name in found if name in stems]] = True
+            self.present[group] = flags
+        self.found = [vocabulary.find(caption) for caption in corpus.captions]
+        # Rare words are drawn more often than they are written, frequent ones less: weight 1 / sqrt(count).
+        self.weights = 1.0 / np.sqrt(np.array(vocabulary.counts, dtype=np.float64))
+
+    def __call__(self, number: int) -> Batch:
+        corpus, generator = self.corpus, np.random.default_rng([self.seed, number])
+        chosen = self._items(number)
+        captions, features = [], []
+        for index in chosen:
+            item = corpus.items[index]
+            caption = item.captions[int(generator.integers(len(item.captions)))]
+            captions.append(caption)
+            motion = corpus.features(index)
+            if len(motion) > self.longest and caption not in corpus.sub_texts:
+                first = int(generator.integers(len(motion) - self.longest + 1))
+                motion = motion[first : first + self.longest]
+            features.append(np.asarray(motion))
+        lengths = torch.tensor([len(motion) for motion in features])
+        padded = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
+        for row, motion in zip(padded, features, strict=True):
+            row[: len(motion)] = torch.from_numpy(np.array(motion))
+        mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
+        numbers = torch.tensor([corpus.caption_number[caption] for caption in captions])
+        text_mask = self.tokens.mask[numbers.to(self.tokens.mask.device)].cpu()
+        width = int(text_mask.sum(1).max())
+        ids = self.tokens.ids[numbers.to(self.tokens.ids.device)].cpu()
+        words, motion_of, start, end = self._words(chosen, captions, numbers.tolist(), lengths.tolist(), generator)
+        present = np.stack([self.present[corpus.items[index].group] for index in chosen])
+        stems = self.stem_ids[words]
+        return Batch(
+            features=padded,
+            mask=mask,
+            ids=ids[:, :width],
+            text_mask=text_mask[:, :width],
+            captions=numbers,
+            together=corpus.together(chosen, captions),
+            words=words,
+            motion=motion_of,
+            start=start,
+            end=end,
+            absent=~torch.from_numpy(present)[:, stems],
+            same=stems[:, None] == stems[None],
+        )
+
+    def _items(self, number: int) -> list[int]:
+        size = min(self.config.batch_size, len(self.corpus))
+        per_epoch = -(-len(self.corpus) // size)
+        epoch = number // per_epoch
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, batches(self.lengths, size, self.seed, epoch))
+        return self._epoch[1][number % per_epoch].tolist()
+
+    def _words(
+        self, chosen: list[int], captions: list[str], numbers: list[int], lengths: list[int], generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draws words from the captions; each with the segment of the sub-text that contains it."""
+        rows: list[tuple[int, int, float, float]] = []
+        for place, (index, caption, number, length) in enumerate(zip(chosen, captions, numbers, lengths, strict=True)):
+            found = self.found[number]
+            if not found:
+                continue
+            weights = self.weights[[word for _, word in found]]
+            drawn = generator.choice(len(found), min(self.config.words_per_motion, len(found)), replace=False, p=weights / weights.sum())
+            for which in sorted(drawn.tolist()):
+                spoken, word = found[which]
+                bounds = self._bounds(index, caption, spoken.start, max(1, length // self.config.model.stride))
+                rows.append((word, place, *bounds))
+        if not rows:  # a batch without a single motion word: one dummy that no loss can use would be worse than an error
+            raise MateError("a whole batch of captions holds no motion word; check the captions of the data set")
+        columns = list(zip(*rows, strict=True))
+        return torch.tensor(columns[0]), torch.tensor(columns[1]), torch.tensor(columns[2]), torch.tensor(columns[3])
+
+    def _bounds(self, index: int, caption: str, offset: int, units: int) -> tuple[float, float]:
+        """The segment, in latent units, of the sub-text that contains the character `offset`: the whole clip where there is but one."""
+        known = self.segments.get((index, caption))
+        if known is None:
+            return 0.0, float(units)
+        from mate.text.subtexts import split
+
+        boundaries, groups = known
+        parts = split(caption)
+        own = next((part.order for part in parts if part.start <= offset < part.end), None)
+        place = next((n for n, group in enumerate(groups) if own in group), None)
+        return (0.0, float(units)) if place is None else (float(boundaries[place]), float(boundaries[place + 1]))
+
+
+class RetrievalStage(nn.Module):
+    """Stage 1: L_rec + omega_2 * L_sent with the language model frozen; its pooled vectors are computed once."""
+
+    def __init__(self, aligner: Aligner, pooled: Tensor, config: AlignConfig) -> None:
+        super().__init__()
+        self.aligner, self.config = aligner, config
+        self.pooled = pooled
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        features = self.aligner.normalize(batch.features) * batch.mask.unsqueeze(-1)
+        sequence, _, valid = self.aligner.motion(features, batch.mask)
+        text = self.aligner.project_text(self.pooled[batch.captions.to(self.pooled.device)].to(features.device))
+        return _sentence_terms(self.aligner, self.config, features, batch, sequence, valid, text)
+
+
+class AlignStage(nn.Module):
+    """Stage 3: L_all. Holds the trainable rows and the prototypes beside the retrieval model."""
+
+    def __init__(self, aligner: Aligner, vocabulary: MotionVocabulary, config: AlignConfig) -> None:
+        super().__init__()
+        self.aligner, self.config = aligner, config
+        self.prototypes = Prototypes(len(vocabulary), config.model.width, config.tau, config.seed)
+        self.encoder = aligner.text_encoder
+        self.rows: nn.Parameter | None = None
+        if config.train_rows:
+            self.rows = self.encoder.train_rows(vocabulary.token_ids).delta
+        longest = max(len(pieces) for pieces in vocabulary.pieces)
+        pieces = torch.zeros(len(vocabulary), longest, dtype=torch.long)
+        weights = torch.zeros(len(vocabulary), longest)
+        for number, own in enumerate(vocabulary.pieces):
+            pieces[number, : len(own)] = torch.tensor(own)
+            weights[number, : len(own)] = 1.0 / len(own)
+        self.register_buffer("pieces", pieces, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def word_embeddings(self, words: Tensor) -> Tensor:
+        """WE(w) of vocabulary words (n,): the mean of their pieces' rows, (n, embedding_dim)."""
+        rows = self.encoder.embeddings(self.pieces[words])  # type: ignore[index]
+        return (rows * self.weights[words].unsqueeze(-1)).sum(1)  # type: ignore[index]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        aligner, config = self.aligner, self.config
+        features = aligner.normalize(batch.features) * batch.mask.unsqueeze(-1)
+        sequence, frames, valid = aligner.motion(features, batch.mask)
+        tokens = Tokens(batch.ids, batch.text_mask, batch.ids)
+        text = aligner.project_text(self.encoder.forward_tokens(tokens).pooled)
+        terms = _sentence_terms(aligner, config, features, batch, sequence, valid, text)
+        if not {"self", "cross", "align"} & set(config.losses):
+            return terms
+
+        words = aligner.word(self.word_embeddings(batch.words))  # Q = Proj(WE(w)), (n, D)
+        # Every word asks every motion: its own with its sub-text's prior, the others with none.
+        count, clips, units = len(words), len(frames), frames.shape[1]
+        own_motion = torch.arange(clips, device=words.device)[:, None] == batch.motion[None]  # (B, n)
+        hint = prior(batch.start, batch.end, units, config.prior)  # (n, U)
+        hints = torch.where(own_motion.unsqueeze(-1), hint, torch.zeros_like(hint))  # (B, n, U)
+        read, _ = aligner.attention(words.expand(clips, -1, -1), frames, valid, hints)  # (B, n, D)
+        own = read[batch.motion, torch.arange(count, device=words.device)]  # f^{m_i}_{w_i}, (n, D)
+
+        named: dict[str, Callable[[], Tensor]] = {
+            "self": lambda: self.prototypes(own, batch.words),
+            "cross": lambda: cross_loss(own, read, batch.motion, batch.absent),
+            "align": lambda: align_loss(words, own, batch.same, config.tau),
+        }
+        return terms | {name: config.omega_word * term() for name, term in named.items() if name in config.losses}
+
+
+def _sentence_terms(
+    aligner: Aligner, config: AlignConfig, features: Tensor, batch: Batch, sequence: Tensor, valid: Tensor, text: Tensor
+) -> dict[str, Tensor]:
+    """L_rec and omega_2 * L_sent, where they are in use."""
+    terms: dict[str, Tensor] = {}
+    if "rec" in config.losses:
+        decoded = aligner.decoder(sequence, valid)
+        frames = min(decoded.shape[1], features.shape[1])
+        terms["rec"] = reconstruction_loss(decoded[:, :frames], features[:, :frames], batch.mask[:, :frames])
+    if "sent" in config.losses:
+        terms["sent"] = config.omega_sentence * sentence_loss(text, sequence, batch.together, config.tau_sentence)
+    return terms
+
+
+def align(
+    data: Sequence[str | Path],
+    out: str | Path,
+    encoder: str = DEFAULT_MODEL,
+    config: AlignConfig | None = None,
+    quiet: bool = False,
+) -> AlignResult:
+    """Aligns a language model's motion words to motion.
+
+    Writes into `out`: patch.safetensors, retrieval/ (a model folder for `mate score`), segments.jsonl, report.json, and under
+    runs/ the checkpoints and tensorboard logs of both training stages. Interrupted, the same call continues.
+
+    Args:
+        data: folders in HumanML3D's layout.
+        encoder: the language model, as `TextEncoder.from_pretrained` takes it.
+
+    Raises:
+        MateError: the data or the language model cannot be used, or `out` holds a run with other settings.
+    """
+    config = config or AlignConfig()
+    _check(config)
+    out = Path(out)
+    corpus = Corpus.open(data, "train")
+    language = TextEncoder.from_pretrained(encoder, device=config.device)
+    vocabulary = build_vocabulary(corpus.captions, language, config.least_count)
+    names, licenses = ", ".join(corpus.names), "; ".join(corpus.licenses)
+    model = replace(
+        config.model,
+        encoder=encoder,
+        text_dim=language.dim,
+        embedding_dim=language.table.shape[1],
+        fps=corpus.datasets[0].fps,
+        prior=config.prior,
+        omega=config.omega,
+        license=licenses,
+        data=names,
+    )
+    config = replace(config, model=model)
+    _remember(out, data, encoder, config)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(config.seed, "weights"))
+        aligner = Aligner(model, language, *corpus.normaliser)
+    aligner.to(config.device)
+    lr_cosines = {"before": left_right_cosines(language)}
+
+    # Stage 1
+    pooled = _pooled(language, corpus.captions)
+    stage = RetrievalStage(aligner, pooled, config)
+    sampler = Sampler(corpus, vocabulary, language, config, "retrieval")
+    total = config.retrieval_steps + config.steps
+    first = train(
+        stage,
+        sampler,
+        lambda module, batch, _: module(batch),
+        out / "runs" / "retrieval",
+        _train_config(config, config.retrieval_steps, config.retrieval_steps / total),
+        name="retrieval",
+        quiet=quiet,
+    )
+    aligner.eval()
+    before = _evaluations(aligner, data)
+
+    # Stage 2
+    segments = _segments(aligner, corpus, config, out)
+
+    # Stage 3 starts from stage 1's weights (ours: the paper does not say).
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(config.seed, "align weights"))
+        stage = AlignStage(aligner, vocabulary, config)
+    stage.to(config.device)
+    sampler = Sampler(corpus, vocabulary, language, config, "align", segments)
+    rest = [p for name, p in stage.named_parameters() if name != "rows"]
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    if stage.rows is not None:
+        groups.append({"params": [stage.rows], "lr": config.rows_lr})
+    second = train(
+        stage,
+        sampler,
+        lambda module, batch, _: module(batch),
+        out / "runs" / "align",
+        _train_config(config, config.steps, config.steps / total),
+        name="align",
+        groups=groups,
+        quiet=quiet,
+    )
+
+    report: dict[str, Any] = {
+        "data": corpus.names,
+        "license": licenses,
+        "encoder": encoder,
+        "table_sha256": language.table_sha256,
+        "clips": len(corpus),
+        "captions": len(corpus.captions),
+        "captions_with_sub_texts": len(corpus.sub_texts),
+        "motion_words": len(vocabulary),
+        "rows": len(vocabulary.token_ids),
+        "seconds": {"retrieval": round(first.seconds, 1), "align": round(second.seconds, 1)},
+        "losses": {"retrieval": first.losses, "align": second.losses},
+        "config": _jsonable(config),
+    }
+    patch_path = out / "patch.safetensors"
+    patch = _patch(language, vocabulary, encoder, names, licenses, report)
+    if patch is not None:
+        patch.save(patch_path)
+        report["mean_row_change"] = float((patch.rows - language.table[patch.token_ids].cpu()).norm(dim=1).mean())
+        report["mean_row_norm"] = float(language.table[patch.token_ids].norm(dim=1).mean())
+        language.end_training()
+        language.apply(patch)
+    aligner.eval()
+    lr_cosines["after"] = left_right_cosines(language)
+    report["retrieval"] = {"before": before, "after": _evaluations(aligner, data)}
+    report["left_right_cosine"] = lr_cosines
+    folder = aligner.save_pretrained(out / "retrieval", _card(report), patch_path if patch is not None else None)
+    with atomic_path(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return AlignResult(patch_path, folder, report)
+
+
+def _check(config: AlignConfig) -> None:
+    unknown = set(config.losses) - set(LOSSES)
+    if unknown or not {"self", "align", "sent"} & set(config.losses):
+        raise MateError(f"got losses {', '.join(config.losses)}; expected some of {', '.join(LOSSES)}, with self, align or sent among them")
+    if config.segmentation not in ("semantic", "uniform"):
+        raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
+    if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
+        raise MateError("alignment needs at least one step of each stage and a batch of two")
+
+
+def _jsonable(config: AlignConfig) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(config)))
+
+
+def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: AlignConfig) -> None:
+    """Writes the run's settings, or refuses where `out` holds a run with others: stages of two runs must not be mixed."""
+    settings = {"data": [str(Path(folder).resolve()) for folder in data], "encoder": encoder, "config": _jsonable(config)}
+    for free in ("device", "max_minutes"):
+        settings["config"].pop(free)
+    path = out / "align.json"
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise MateError(f"{path} is damaged; choose another output folder") from error
+        if known != settings:
+            old, new = known.get("config", {}), settings["config"]
+            changed = [key for key in new if old.get(key) != new[key]] or ["data or encoder"]
+            raise MateError(f"{out} holds a run with other settings ({', '.join(changed)}); choose another output folder or remove it")
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
+    return TrainConfig(
+        steps=steps,
+        lr=config.lr,
+        warmup=min(config.warmup, steps),
+        betas=(0.9, 0.98),
+        bf16=config.bf16,
+        seed=config.seed,
+        device=config.device,
+        max_minutes=None if config.max_minutes is None else config.max_minutes * share,
+    )
+
+
+@torch.no_grad()
+def _pooled(language: TextEncoder, captions: list[str]) -> Tensor:
+    """The frozen language model's pooled vectors of all captions, (number of captions, D), short ones together."""
+    order = sorted(range(len(captions)), key=lambda n: len(captions[n]))
+    pooled = torch.zeros(len(captions), language.dim)
+    for start in range(0, len(order), 64):
+        chosen = order[start : start + 64]
+        pooled[chosen] = language.encode([captions[n] for n in chosen], truncate=True).pooled.float().cpu()
+    return pooled
+
+
+def _segments(
+    aligner: Aligner, corpus: Corpus, config: AlignConfig, out: Path
+) -> dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]]:
+    """Stage 2: boundaries for every (clip, caption with several sub-texts), kept in segments.jsonl.
+
+    Returns:
+        (item number, caption) -> boundaries (N + 1,) in latent units, and which sub-texts each segment holds.
+    """
+    path = out / "segments.jsonl"
+    found: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] = {}
+    if path.is_file():  # a finished stage: the file appears when it is complete
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            found[row["item"], row["caption"]] = (np.array(row["units"], dtype=np.int64), row["groups"])
+        return found
+    seconds = config.model.stride / config.model.fps
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for number, item in enumerate(corpus.items):
+            captions = [caption for caption in item.captions if caption in corpus.sub_texts]
+            if not captions:
+                continue
+            results = _segment_item(aligner, corpus, config, number, captions)
+            for caption, (units, own, groups) in zip(captions, results, strict=True):
+                found[number, caption] = (units, groups)
+                row = {
+                    "item": number,
+                    "name": corpus.datasets[item.dataset].names[item.index],
+                    "caption": caption,
+                    "sub_texts": corpus.sub_texts[caption],
+                    "groups": groups,
+                    "units": units.tolist(),
+                    "seconds": [round(float(unit) * seconds, 2) for unit in units],
+                    "cosines": [round(float(value), 4) for value in own],
+                }
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return found
+
+
+def _segment_item(
+    aligner: Aligner, corpus: Corpus, config: AlignConfig, number: int, captions: list[str]
+) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
+    parts = [corpus.sub_texts[caption] for caption in captions]
+    if config.segmentation == "semantic":
+        return aligner.segments(np.asarray(corpus.features(number)), parts)
+    from mate.align.segmentation import merge_to_fit
+
+    units = max(1, corpus.items[number].frames // config.model.stride)
+    merged = [merge_to_fit([[n] for n in range(len(part))], units) for part in parts]
+    return [(uniform_boundaries(units, len(groups)), np.zeros(len(groups), dtype=np.float32), groups) for groups in merged]
+
+
+def _evaluations(aligner: Aligner, data: Sequence[str | Path]) -> dict[str, Any]:
+    """The retrieval figures on validation and test splits, where there are any."""
+    found = {}
+    for name in ("val", "test"):
+        try:
+            corpus = Corpus.open(data, name)
+        except MateError:
+            continue
+        found[name] = evaluate(aligner, corpus)
+    return found
+
+
+def _patch(
+    language: TextEncoder, vocabulary: MotionVocabulary, encoder: str, data: str, licenses: str, report: dict[str, Any]
+) -> WordPatch | None:
+    layer = language.embeddings
+    if not hasattr(layer, "delta"):
+        return None
+    from mate import __version__
+
+    notes = {"motion_words": str(len(vocabulary)), "steps": str(report["config"]["steps"]), "seed": str(report["config"]["seed"])}
+    return WordPatch.from_tables(
+        language.table,
+        layer.token_ids,  # type: ignore[arg-type]
+        layer.rows(),  # type: ignore[operator]
+        base_model=encoder,
+        training_data=data,
+        license=licenses,
+        version=__version__,
+        notes=notes,
+    )
+
+
+def _card(report: dict[str, Any]) -> str:
+    """The retrieval model's model card."""
+    lines = [
+        "# Motion-text retrieval model",
+        "",
+        f"Trained with `mate align` on {', '.join(report['data'])} ({report['clips']} clips, {report['captions']} captions).",
+        f"Language model: {report['encoder']}, its word embeddings patched ({report['rows']} rows).",
+        "",
+        f"Licence of the weights, from their data: {report['license']}",
+        "",
+        "| split | stage | R@1 | R@3 | R@10 | left/right told apart |",
+        "|---|---|---|---|---|---|",
+    ]
+    for stage in ("before", "after"):
+        for split_name, figures in report["retrieval"][stage].items():
+            recall = figures["text_to_motion"]
+            side = figures["left_right_accuracy"]
+            shown = "-" if side is None else f"{side:.3f}"
+            lines.append(f"| {split_name} | {stage} alignment | {recall['R@1']:.3f} | {recall['R@3']:.3f} | {recall['R@10']:.3f} | {shown} |")
+    lines += [
+        "",
+        "Text to motion over the whole split; a hit is the clip itself or one that shows the same (content and style).",
+        '"before": after stage 1, with the language model as published.',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+__all__ = ["AlignConfig", "AlignResult", "align", "cosines"]

@@ -1,0 +1,60 @@
+"""`mate generate`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error where there are more prompts than run at once."""
+    if total <= 32:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("motions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("motions", total=total)
+        yield lambda done, count: bar.update(task, completed=done, total=count)
+
+
+def generate(
+    prompt: Annotated[list[str] | None, typer.Argument(help="What the body does, one motion a prompt.", show_default=False)] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A text file with one prompt a line (blank lines are left out).")] = None,
+    seconds: Annotated[list[float] | None, typer.Option(help="Length; once for all, or once for each prompt (default: the model chooses).")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same motions.")] = 0,
+    format: Annotated[str, typer.Option(help="One or more of npy, npz, bvh, glb, html, mp4, png, with commas.")] = "bvh,html",
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path("motions"),
+    model: Annotated[str, typer.Option(help="A model folder, a hub id, or default / kinwords (shipped).")] = "default",
+    guidance: Annotated[float | None, typer.Option(help="Strength of the text (default: the model's own; 1: none).")] = None,
+    no_patch: Annotated[bool, typer.Option("--no-patch", help="Use the language model as published, without the word patch.")] = False,
+    no_foot_lock: Annotated[bool, typer.Option("--no-foot-lock", help="Leave standing feet as the model made them.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Turn prompts into motion files: 0000.bvh, 0001.bvh, ... and index.jsonl in the output folder."""
+    import json
+
+    from mate.generate.request import make, read_prompts, request
+
+    texts = [*(prompt or []), *(read_prompts(prompts) if prompts is not None else [])]
+    # Everything that can be wrong is found here, before PyTorch is loaded.
+    wanted = request(texts, seconds or None, seed, format.split(","), out, model, guidance)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    with _progress(len(texts)) as progress:
+        rows = make(wanted, device=device, patch=not no_patch, foot_lock=not no_foot_lock, progress=progress)
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "motions": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        typer.echo(f"{', '.join(str(out / name) for name in row['files'])}: {row['seconds']:.2f} s, {row['prompt']}")
+    typer.echo(f"licence of the motions: {rows[0]['license']}", err=True)

@@ -1,0 +1,244 @@
+"""The whole generator: text encoder, length predictor, masked and residual transformer, tokeniser, post-processing."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mate.checkpoints import load_folder, load_strict, save_folder
+from mate.errors import MateError
+from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
+from mate.generate.momask.length import LengthPredictor
+from mate.generate.momask.residual import ResidualTransformer
+from mate.generate.momask.transformer import MaskedTransformer
+from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
+from mate.generate.postprocess import clean
+from mate.motion.features import FEATURE_DIM, features_to_joints
+from mate.motion.skeleton import HUMANML3D
+from mate.text.encoder import MAX_CHARACTERS, TextEncoder
+from mate.training import mix_seed
+
+MODEL_TYPE = "momask"
+PATCH = "patch.safetensors"
+FPS = 20.0
+_CHUNK = 32  # prompts that run together; memory stays small however many there are
+# Not shipped: the codebooks' running sums follow from codes and counts.
+_DERIVED = ".sums"
+
+
+class MoMaskGenerator(nn.Module):
+    """A MoMask-type generator (`mate.generate.base.Generator`).
+
+    Attributes:
+        config: see `MoMaskConfig`.
+        facts: JSON-able facts that stand in config.json: `license`, `training_data`, `figures`, ...
+        encoder: the text encoder, frozen, with the patch applied if there is one.
+    """
+
+    fps = FPS
+
+    def __init__(self, config: MoMaskConfig, encoder: TextEncoder | None = None, text_dim: int = 384, facts: dict[str, Any] | None = None):
+        super().__init__()
+        self.config = config
+        self.facts = dict(facts or {})
+        self.text_dim = encoder.dim if encoder is not None else text_dim
+        quantizer = config.quantizer
+        tokens = self.max_tokens
+        self.vq = MotionVQ(FEATURE_DIM, config.vq, quantizer)
+        self.masked = MaskedTransformer(config.masked, quantizer.codes, self.text_dim, tokens)
+        self.residual = ResidualTransformer(config.residual, quantizer.codes, quantizer.layers, self.text_dim, tokens)
+        self.length = LengthPredictor(config.length, self.text_dim, tokens)
+        self._encoder = encoder
+        self._encoder_source: tuple[str, Path | None] = ("all-MiniLM-L6-v2", None)
+
+    @property
+    def max_tokens(self) -> int:
+        """Motion tokens of the longest motion."""
+        return tokens_for(self.config.max_seconds, FPS, self.config.vq.stride)
+
+    @property
+    def min_seconds(self) -> float:
+        """The shortest motion it makes."""
+        return self.config.min_seconds
+
+    @property
+    def max_seconds(self) -> float:
+        """The longest motion it makes."""
+        return self.config.max_seconds
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder; loaded when it is first needed."""
+        if self._encoder is None:
+            name, patch = self._encoder_source
+            self._encoder = TextEncoder.from_pretrained(name, patch=patch)
+            if self._encoder.dim != self.text_dim:
+                raise MateError(f"{name} gives vectors of {self._encoder.dim} numbers, the generator was trained on {self.text_dim}")
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: TextEncoder) -> None:
+        if encoder.dim != self.text_dim:
+            raise MateError(f"got a text encoder of {encoder.dim} dimensions, the generator was trained on {self.text_dim}")
+        self._encoder = encoder
+
+    # ------------------------------------------------------------------------------------------------------------- training
+
+    def loss(self, batch: Any, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Named losses of a `MotionTextBatch` of normalised features (every stage at once; the recipe trains them one by one)."""
+        generator = generator or torch.Generator(batch.features.device).manual_seed(0)
+        stride = self.config.vq.stride
+        frames = batch.features.shape[1] // stride * stride
+        raw, mask = self.vq.normalizer.inverse(batch.features[:, :frames]), batch.mask[:, :frames]
+        losses = vq_losses(self.vq, self.vq, (raw, mask), generator)
+        tokens, valid = self.vq.encode(raw, mask), mask.unflatten(1, (-1, stride)).all(-1)
+        pooled = self.encoder.encode(list(batch.texts)).pooled.to(raw.device)
+        losses["masked"] = self.masked(tokens[..., 0], valid, pooled, generator)[0]
+        losses["residual"] = self.residual(tokens, valid, pooled, generator)[0]
+        losses["length"] = self.length(valid.sum(1), pooled, generator)
+        return losses
+
+    # ------------------------------------------------------------------------------------------------------------- sampling
+
+    def frames(self, seconds: float) -> int:
+        """round(seconds * fps). Raises MateError for a length that it cannot make."""
+        low, high = self.config.min_seconds, self.config.max_seconds
+        if not (np.isfinite(seconds) and low <= seconds <= high):
+            raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
+        return round(seconds * FPS)
+
+    def check_texts(self, texts: Sequence[str]) -> None:
+        """Raises MateError for an empty prompt or one that is too long."""
+        for i, text in enumerate(texts):
+            which = f"prompt {i + 1}" if len(texts) > 1 else "the prompt"
+            if not text.strip():
+                raise MateError(f"{which} is empty; say in words what the body does")
+            if len(text) > MAX_CHARACTERS:
+                raise MateError(f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it")
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        texts: list[str],
+        seconds: list[float] | None = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        foot_lock: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[np.ndarray]:
+        """Motions of the texts; see `mate.generate.base.Generator.sample`.
+
+        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all).
+        """
+        self.check_texts(texts)
+        if seconds is not None and len(seconds) != len(texts):
+            raise MateError(f"got {len(seconds)} lengths for {len(texts)} prompts, expected one each")
+        lengths = None if seconds is None else [self.frames(value) for value in seconds]
+        was_training = self.training
+        self.eval()
+        try:
+            motions: list[np.ndarray] = []
+            for start in range(0, len(texts), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                motions += self._sample(texts[part], None if lengths is None else lengths[part], seed, start, guidance, foot_lock)
+                if progress is not None:
+                    progress(len(motions), len(texts))
+            return motions
+        finally:
+            self.train(was_training)
+
+    def _sample(
+        self, texts: list[str], frames: list[int] | None, seed: int, first: int, guidance: float | None, foot_lock: bool
+    ) -> list[np.ndarray]:
+        config, stride = self.config.sampling, self.config.vq.stride
+        device = self.vq.normalizer.mean.device
+        pooled = self.encoder.encode(texts).pooled.float().to(device)
+        streams: dict[tuple[int, str], torch.Generator] = {}
+        sizes: list[tuple[int, int]] = []
+
+        def noise(i: int, purpose: str) -> Tensor:
+            key = i, purpose
+            if key not in streams:
+                streams[key] = torch.Generator().manual_seed(mix_seed(seed, first + i, purpose))
+            shape = (1, self.max_tokens) if purpose == "length" else sizes[i]
+            return torch.rand(shape, generator=streams[key])
+
+        if frames is None:
+            shortest = tokens_for(self.config.min_seconds, FPS, stride)
+            counts = self.length.sample(pooled, noise, config.length_temperature, shortest)
+            frames = [min(count * stride, round(self.config.max_seconds * FPS)) for count in counts]
+        counts = [-(-count // stride) for count in frames]
+        sizes = [(count, self.config.quantizer.codes) for count in counts]
+        base = self.masked.sample(pooled, counts, noise, config, config.guidance if guidance is None else guidance)
+        tokens = self.residual.sample(base, pooled, counts, noise, config)
+        mask = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
+        features = self.vq.decode(tokens, mask).cpu()
+        motions = []
+        for i, count in enumerate(frames):
+            own = features[i, :count].numpy()
+            joints = features_to_joints(own).astype(np.float32)
+            motions.append(clean(joints, contacts=own[:, 259:263], foot_lock=foot_lock))
+        return motions
+
+    # --------------------------------------------------------------------------------------------------------------- folders
+
+    def save_pretrained(self, folder: str | Path, card: str = "", patch: str | Path | None = None) -> Path:
+        """Writes the model folder: weights in fp16 (normalisers in fp32), configuration, model card, and the word patch if there is one.
+
+        Raises:
+            MateError: the folder cannot be written.
+        """
+        tensors = {}
+        for name, tensor in self.state_dict().items():
+            if name.endswith(_DERIVED):
+                continue
+            exact = "normalizer" in name or not tensor.is_floating_point()
+            tensors[name] = tensor if exact else tensor.half()
+        name, known = self._encoder_source
+        patch = patch or known
+        config = {
+            "model_type": MODEL_TYPE,
+            "text_encoder": self._encoder.model_id if self._encoder is not None else name,
+            "text_dim": self.text_dim,
+            "fps": FPS,
+            "skeleton": {"name": HUMANML3D.name, "bone_lengths": list(HUMANML3D.bone_lengths)},
+            "config": to_dict(self.config),
+            **self.facts,
+        }
+        return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True) -> Self:
+        """Reads a model folder; computes in fp32.
+
+        Args:
+            folder: as `save_pretrained` writes it, or a hub id.
+            device: where to put it.
+            patch: False leaves the text encoder as it was published, for comparison.
+
+        Raises:
+            MateError: no such model, or one that was changed or damaged.
+        """
+        config, tensors, path = load_folder(folder, MODEL_TYPE)
+        known = ("model_type", "text_encoder", "text_dim", "fps", "skeleton", "config", "sha256")
+        try:
+            settings, name, dim = config["config"], str(config["text_encoder"]), int(config["text_dim"])
+        except (KeyError, ValueError) as error:
+            raise MateError(f"{path}: config.json lacks {error}; get the model folder again") from error
+        model = cls(from_dict(MoMaskConfig, settings), text_dim=dim, facts={k: v for k, v in config.items() if k not in known})
+        for key, value in model.state_dict().items():
+            if key.endswith(_DERIVED):
+                books = key.removesuffix(_DERIVED)
+                if f"{books}.codes" in tensors and f"{books}.counts" in tensors:
+                    codes, counts = tensors[f"{books}.codes"], tensors[f"{books}.counts"]
+                    if codes.shape == value.shape and counts.shape == value.shape[:1]:
+                        tensors[key] = codes.float() * counts.float().unsqueeze(1)
+        load_strict(model, tensors, path)
+        own_patch = path / PATCH if patch and (path / PATCH).is_file() else None
+        model._encoder_source = (name, own_patch)
+        model.facts.setdefault("license", "not stated")
+        return model.to(device).eval()

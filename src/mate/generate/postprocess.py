@@ -1,0 +1,177 @@
+"""Mending what a generator's joints get slightly wrong: bone lengths, height over the floor, feet that slide while they stand.
+
+Pure NumPy on joints (T, 22, 3), metres, Y up. Nothing here looks at the prompt, and nothing moves a body from one place or pose to another:
+corrections are centimetres, faded in and out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mate.motion.kinematics import segments
+from mate.motion.skeleton import HUMANML3D, LEFT_FOOT, RIGHT_FOOT, Skeleton
+
+LEGS = ((1, 4, *LEFT_FOOT), (2, 5, *RIGHT_FOOT))  # hip, knee, ankle, toe
+
+
+@dataclass(frozen=True)
+class FootLock:
+    """When a foot is held, and how.
+
+    Attributes:
+        height: the toe joint is lower than this over the clip's support, metres.
+        speed: and slower than this in the plane, metres per second.
+        shortest: shorter stands are not held, seconds.
+        fade: a correction fades in and out over this time, seconds.
+        limit: the largest correction, metres; a foot that travels further while low is shuffling on purpose.
+    """
+
+    height: float = 0.05
+    speed: float = 0.45
+    shortest: float = 0.1
+    fade: float = 0.25
+    limit: float = 0.12
+
+
+def clean(
+    joints: np.ndarray, contacts: np.ndarray | None = None, foot_lock: bool = True, fps: float = 20.0, rule: FootLock | None = None
+) -> np.ndarray:
+    """Canonical bone lengths, on the floor, standing feet held.
+
+    Args:
+        joints: (T, 22, 3).
+        contacts: (T, 4) foot-contact features (left ankle, left toe, right ankle, right toe; 1 = stands) if the generator makes them:
+            a foot that it calls swinging is not held.
+        foot_lock: False: bones and floor only.
+        fps: frames per second.
+        rule: see `FootLock`.
+
+    Returns:
+        (T, 22, 3) float32.
+    """
+    out = put_on_floor(restore_bones(np.asarray(joints, np.float64)))
+    if foot_lock:
+        out = lock_feet(out, fps, contacts, rule or FootLock())
+    sunk = min(0.0, float(out[..., 1].min()))
+    out[..., 1] -= sunk
+    return out.astype(np.float32)
+
+
+def restore_bones(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
+    """The same directions from joint to joint with the skeleton's bone lengths; the root stays. (T, J, 3) -> (T, J, 3)."""
+    out = np.array(joints, dtype=np.float64)
+    for joint, (parent, length) in enumerate(zip(skeleton.parents, skeleton.bone_lengths, strict=True)):
+        if parent >= 0:
+            bone = joints[:, joint] - joints[:, parent]
+            norm = np.linalg.norm(bone, axis=-1, keepdims=True)
+            rest = np.asarray(skeleton.rest_directions[joint], np.float64)
+            direction = np.where(norm > 1e-6, bone / np.maximum(norm, 1e-6), rest)
+            out[:, joint] = out[:, parent] + length * direction
+    return out
+
+
+def put_on_floor(joints: np.ndarray) -> np.ndarray:
+    """Shifts the whole clip in height so that its support, the 5th percentile of the lower toe, is at the floor."""
+    toes = joints[:, (LEFT_FOOT[1], RIGHT_FOOT[1]), 1].min(1)
+    out = joints.copy()
+    out[..., 1] -= np.percentile(toes, 5)
+    return out
+
+
+def lock_feet(joints: np.ndarray, fps: float, contacts: np.ndarray | None = None, rule: FootLock | None = None) -> np.ndarray:
+    """Holds each standing foot where it stands and keeps both above the floor; knees follow by two-bone inverse kinematics.
+
+    (T, 22, 3) -> (T, 22, 3); hips and everything above stay, bone lengths too.
+    """
+    rule = rule or FootLock()
+    out = joints.copy()
+    for side, (hip, knee, ankle, toe) in enumerate(LEGS):
+        label = None if contacts is None else contacts[:, 2 * side : 2 * side + 2].max(1) > 0.5
+        shift = np.zeros((len(joints), 3))
+        shift[:, [0, 2]] = _holding(joints[:, toe], standing(joints[:, toe], fps, label, rule), fps, rule)
+        lowest = np.minimum(joints[:, toe, 1], joints[:, ankle, 1])
+        shift[:, 1] = np.maximum(0.0, -lowest)
+        moves = np.abs(shift).max(1) > 0
+        leg = two_bone_ik(*(joints[:, j] for j in (hip, knee, ankle)), joints[:, ankle] + shift, joints[:, toe] - joints[:, ankle])
+        moved = leg[1] - joints[:, ankle]
+        out[moves, knee] = leg[0][moves]
+        out[moves, ankle] = leg[1][moves]
+        out[moves, toe] = (joints[:, toe] + moved)[moves]
+    return out
+
+
+def standing(toe: np.ndarray, fps: float, label: np.ndarray | None, rule: FootLock) -> np.ndarray:
+    """In which frames a toe joint (T, 3) stands, (T,) bool; `label` (T,) is the generator's own opinion."""
+    if len(toe) < 2:
+        return np.zeros(len(toe), bool)
+    velocity = np.gradient(toe[:, [0, 2]], axis=0) * fps
+    flags = (toe[:, 1] < rule.height) & (np.linalg.norm(velocity, axis=-1) < rule.speed)
+    if label is not None:
+        flags &= label
+    shortest = max(2, round(rule.shortest * fps))
+    for start, end in segments(~flags):  # a single frame that fails between two stands is noise
+        if end - start == 1 and start > 0 and end < len(flags):
+            flags[start] = True
+    for start, end in segments(flags):
+        if end - start < shortest:
+            flags[start:end] = False
+    return flags
+
+
+def _holding(toe: np.ndarray, flags: np.ndarray, fps: float, rule: FootLock) -> np.ndarray:
+    """Horizontal corrections (T, 2): to the stand's middle position while the foot stands, faded out before and after."""
+    plane = toe[:, [0, 2]]
+    shift = np.zeros_like(plane)
+    stands = segments(flags)
+    for start, end in stands:
+        wanted = np.median(plane[start:end], axis=0) - plane[start:end]
+        size = np.linalg.norm(wanted, axis=-1, keepdims=True)
+        # Beyond the limit the correction saturates smoothly instead of dragging the leg behind the body.
+        shift[start:end] = wanted * np.where(size > 1e-9, rule.limit * np.tanh(size / rule.limit) / np.maximum(size, 1e-9), 1.0)
+    held = shift.copy()
+    fade = max(2, round(rule.fade * fps))
+    for number, (start, end) in enumerate(stands):
+        before = start - (stands[number - 1][1] if number else 0)
+        after = (stands[number + 1][0] if number + 1 < len(stands) else len(plane)) - end
+        # Where the gap to the next stand is shorter than both fades, they share it and add up to a blend of the two corrections.
+        reach = np.arange(1, min(fade, after) + 1)
+        weight = _fall(reach / (min(fade, after) + 1))
+        shift[end : end + len(reach)] += weight[:, None] * held[end - 1]
+        reach = np.arange(1, min(fade, before) + 1)
+        weight = _fall(reach / (min(fade, before) + 1))
+        shift[start - len(reach) : start][::-1] += weight[:, None] * held[start]
+    return shift
+
+
+def _fall(x: np.ndarray) -> np.ndarray:
+    """1 at 0, 0 at 1, flat at both ends; falls so that _fall(x) + _fall(1 - x) = 1."""
+    return 1 - x * x * (3 - 2 * x)
+
+
+def two_bone_ik(
+    hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, target: np.ndarray, forward: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knee and ankle positions for an ankle target, bone lengths kept, the knee bent the way it was.
+
+    Args:
+        hip, knee, ankle: (T, 3) as they are.
+        target: (T, 3) where the ankle should go; out of reach it stays on the line from the hip.
+        forward: (T, 3) which way a straight knee bends (the foot's direction).
+
+    Returns:
+        knee (T, 3), ankle (T, 3).
+    """
+    upper = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
+    lower = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
+    line = target - hip
+    distance = np.linalg.norm(line, axis=-1, keepdims=True)
+    axis = line / np.maximum(distance, 1e-8)
+    # A leg that was all but straight may stay so; none is stretched further than it was, or than 99.8 % of its length.
+    longest = np.maximum(0.998 * (upper + lower), np.linalg.norm(ankle - hip, axis=-1, keepdims=True))
+    distance = np.clip(distance, np.abs(upper - lower) + 1e-4, longest)
+    along = (upper**2 - lower**2 + distance**2) / (2 * distance)
+    height = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
+    bend = knee - hip + 0.02 * forward / np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-8)
+    bend = bend - (bend * axis).sum(-1, keepdims=True) * axis
+    bend = bend / np.maximum(np.linalg.norm(bend, axis=-1, keepdims=True), 1e-8)
+    return hip + along * axis + height * bend, hip + distance * axis
