@@ -34,7 +34,11 @@ def sha256(path: str | Path) -> str:
 
 
 def save_folder(
-    folder: str | Path, config: Mapping[str, Any], tensors: "Mapping[str, Tensor]", card: str, files: Mapping[str, Path] | None = None
+    folder: str | Path,
+    config: Mapping[str, Any],
+    tensors: "Mapping[str, Tensor]",
+    card: str,
+    files: Mapping[str, Path] | None = None,
 ) -> Path:
     """Writes a model folder at once: it appears complete or not at all.
 
@@ -51,14 +55,18 @@ def save_folder(
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    copies = {name: Path(source).read_bytes() for name, source in (files or {}).items()}  # the source may lie in `folder` itself
+    copies = {
+        name: Path(source).read_bytes() for name, source in (files or {}).items()
+    }  # the source may lie in `folder` itself
     with atomic_folder(folder) as tmp:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, tmp / WEIGHTS)
         (tmp / CARD).write_text(card, encoding="utf-8")
         for name, content in copies.items():
             (tmp / name).write_bytes(content)
         hashes = {name: sha256(tmp / name) for name in (WEIGHTS, *copies)}
-        (tmp / CONFIG).write_text(json.dumps({**config, "sha256": hashes}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (tmp / CONFIG).write_text(
+            json.dumps({**config, "sha256": hashes}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     return folder
 
 
@@ -74,13 +82,17 @@ def resolve(folder: str | Path) -> Path:
             raise MateError(f"{path} has no {CONFIG}; expected a model folder with {CONFIG}, {WEIGHTS} and {CARD}")
         return path
     if path.exists() or not _HUB_ID.fullmatch(str(folder)):
-        raise MateError(f"no model folder at {folder}; expected a folder with {CONFIG} and {WEIGHTS}; give --model DIR or train one with `mate train`")
+        raise MateError(
+            f"no model folder at {folder}; expected a folder with {CONFIG} and {WEIGHTS}; give --model DIR or train one with `mate train`"
+        )
     try:
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(str(folder), allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except Exception as error:  # the hub client raises many kinds; all mean that there is no such model to be had
-        raise MateError(f"no model folder at {folder}, and it could not be fetched from the Hugging Face hub ({type(error).__name__})") from error
+        raise MateError(
+            f"no model folder at {folder}, and it could not be fetched from the Hugging Face hub ({type(error).__name__})"
+        ) from error
 
 
 def read_config(folder: str | Path, model_type: str | None = None) -> dict[str, Any]:
@@ -94,9 +106,13 @@ def read_config(folder: str | Path, model_type: str | None = None) -> dict[str, 
         config = json.loads(path.read_text(encoding="utf-8"))
         found = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MateError(f"{path} is not a model configuration (JSON with `model_type`); get the model folder again") from error
+        raise MateError(
+            f"{path} is not a model configuration (JSON with `model_type`); get the model folder again"
+        ) from error
     if model_type is not None and found != model_type:
-        raise MateError(f"{path} is a model of type {found!r}, expected {model_type!r}; give the folder of a {model_type} model")
+        raise MateError(
+            f"{path} is a model of type {found!r}, expected {model_type!r}; give the folder of a {model_type} model"
+        )
     return config
 
 
@@ -119,12 +135,15 @@ def load_folder(folder: str | Path, model_type: str | None = None) -> "tuple[dic
             raise MateError(f"{path / name} is missing; get the model folder again")
         if (found := sha256(path / name)) != expected:
             raise MateError(
-                f"{path / name} was changed or is damaged: SHA-256 {found[:12]}..., {CONFIG} says {expected[:12]}...; get the model folder again"
+                f"{path / name} was changed or is damaged: SHA-256 {found[:12]}..., {CONFIG} says {expected[:12]}...; "
+                "get the model folder again"
             )
     try:
         return config, load_file(path / WEIGHTS), path
     except (SafetensorError, OSError) as error:
-        raise MateError(f"{path / WEIGHTS} is not a readable safetensors file ({error}); get the model folder again") from error
+        raise MateError(
+            f"{path / WEIGHTS} is not a readable safetensors file ({error}); get the model folder again"
+        ) from error
 
 
 def load_strict(module: Any, tensors: "Mapping[str, Tensor]", where: str | Path) -> None:
@@ -144,7 +163,9 @@ def load_strict(module: Any, tensors: "Mapping[str, Tensor]", where: str | Path)
             for what, keys in (("missing", missing), ("unexpected", extra), ("of another shape", sorted(shapes)))
             if keys
         ]
-        raise MateError(f"{where}: the weights do not fit the configuration: {'; '.join(told)}; get the model folder again")
+        raise MateError(
+            f"{where}: the weights do not fit the configuration: {'; '.join(told)}; get the model folder again"
+        )
     with torch.no_grad():
         for key, value in own.items():
             value.copy_(tensors[key])
@@ -160,7 +181,9 @@ def default_model(name: str = "default") -> Path:
 
     path = Path(str(files("mate") / "models" / name))
     if not (path / CONFIG).is_file():
-        raise MateError(f"no packaged model {name!r} at {path}; give --model DIR, or train one with `mate train generator DATA -o DIR`")
+        raise MateError(
+            f"no packaged model {name!r} at {path}; give --model DIR, or train one with `mate train generator DATA -o DIR`"
+        )
     return path
 
 

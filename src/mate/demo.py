@@ -8,17 +8,17 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mate.align.recipe import AlignConfig, align
-from mate.checkpoints import default_model, from_pretrained
 from mate.data.dataset import write_dataset
 from mate.data.kinwords import kinwords
 from mate.errors import MateError
 from mate.files import atomic_path
-from mate.formats.save import save_motion
+from mate.formats.load import load_motion
+from mate.generate.request import Request, make, request
 from mate.motion import kinematics
 from mate.motion.motion import Motion
 from mate.text.encoder import TextEncoder
@@ -42,7 +42,7 @@ class DemoConfig:
         retrieval_steps, align_steps: of the two training stages of alignment.
         max_minutes: both stages together end by the clock at the latest.
         prompt, seconds, seed: the motion that is made.
-        model: the generator's folder; None: the shipped one.
+        model: the generator: a folder, "default" or "kinwords".
     """
 
     clips: int = 1500
@@ -52,7 +52,7 @@ class DemoConfig:
     prompt: str = "a person walks forward and turns left"
     seconds: float = 5.0
     seed: int = 1
-    model: str | None = None
+    model: str = "default"
 
 
 Say = Callable[[str], None]
@@ -64,7 +64,7 @@ def run_demo(
     """Runs the demo and returns what it found and wrote, also kept in `out`/demo.json.
 
     Args:
-        out: gets kinwords/ (the corpus), align/ (patch and retrieval model) and the generated files.
+        out: gets kinwords/ (the corpus), align/ (patch and retrieval model), with-patch/ and without-patch/ (motions).
         say: called with a line at every step.
         quiet: no progress bars.
 
@@ -74,7 +74,8 @@ def run_demo(
     config, out, begun = config or DemoConfig(), Path(out), time.monotonic()
     if config.clips < 100:
         raise MateError(f"got {config.clips} clips, expected at least 100: fewer leave no held-out clips to measure on")
-    folder = Path(config.model) if config.model else default_model()  # before any work: a missing model ends it here
+    # What can be wrong with the last step is found before the first.
+    wanted = request([config.prompt], [config.seconds], config.seed, FORMATS, out, config.model)
 
     say(f"1  a corpus: {config.clips} procedural clips whose words are known (kinwords)")
     corpus = make_corpus(out / "kinwords", config)
@@ -92,9 +93,12 @@ def run_demo(
     )
 
     say(f'3  motion: "{config.prompt}", {config.seconds:g} s, seed {config.seed}')
-    motions = make_motions(out, config, folder)
+    motions = make_motions(wanted)
     for name, made in motions.items():
-        say(f"   {name}: {made['says']}; {out / made['name']}.{{{','.join(FORMATS)}}}")
+        say(f"   {name}: {made['measured']}")
+        for file in made["files"]:
+            say(f"      {file}")
+    say(f"   licence of the motions: {motions['with patch']['license']}")
 
     minutes = round((time.monotonic() - begun) / 60, 2)
     result = {
@@ -107,7 +111,7 @@ def run_demo(
     }
     with atomic_path(out / "demo.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    say(f"done in {minutes:g} minutes; everything is in {out}, start with {out / 'with-patch.html'}")
+    say(f"done in {minutes:g} minutes; to look at the motion, open {out / 'with-patch' / '0000.html'} in a browser")
     return result
 
 
@@ -165,34 +169,19 @@ def opposite_cosines(encoder: TextEncoder) -> dict[str, float]:
     return found
 
 
-def make_motions(out: Path, config: DemoConfig, folder: Path) -> dict[str, Any]:
+def make_motions(wanted: Request) -> dict[str, Any]:
     """Step 3: one prompt, with the generator's own word patch and without it, in every format.
 
     The generator was trained with the patch, so without it the prompt reads strange to it: this shows what the rows carry, not
     the paper's comparison (which trains one generator for each).
     """
     found = {}
-    for name, patched in (("with-patch", True), ("without-patch", False)):
-        generator = from_pretrained(folder, patch=patched)
-        begun = time.monotonic()
-        [joints] = generator.sample([config.prompt], seconds=[config.seconds], seed=config.seed)
-        took = time.monotonic() - begun
-        motion = Motion(joints, fps=generator.fps, name=name)
-        facts = {
-            "prompt": config.prompt,
-            "model": folder.name,
-            "license": str(generator.facts["license"]),
-            "seed": str(config.seed),
-            "word_patch": "yes" if patched else "no",
-        }
-        files = [str(save_motion(motion, out / f"{name}.{suffix}", facts)) for suffix in FORMATS]
-        found[name.replace("-", " ")] = {
-            "name": name,
-            "says": describe(motion),
-            "sampling_seconds": round(took, 2),
-            "files": files,
-            **facts,
-        }
+    for name, patched in (("with patch", True), ("without patch", False)):
+        folder = wanted.out / name.replace(" ", "-")
+        [row] = make(replace(wanted, out=folder), patch=patched)
+        files = [str(folder / file) for file in row["files"]]
+        motion = load_motion(next(file for file in files if file.endswith(".npy")))
+        found[name] = {**row, "files": files, "measured": describe(motion)}
     return found
 
 

@@ -113,7 +113,8 @@ class _Average:
     @torch.no_grad()
     def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))  # the first weights are random: forget them fast
-        torch._foreach_lerp_(self.shadow, [p.detach() for p in self.live], 1 - decay)
+        for shadow, p in zip(self.shadow, self.live, strict=True):
+            shadow.lerp_(p.detach(), 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
         return dict(zip(self.names, self.shadow, strict=True))
@@ -157,22 +158,33 @@ class _Stop:
 def _fingerprint(module: nn.Module, config: TrainConfig) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(config).items() if key not in _FREE}
     shapes = sorted((name, list(tensor.shape)) for name, tensor in module.state_dict().items())
-    return {"config": json.loads(json.dumps(settings)), "weights": hashlib.sha256(json.dumps(shapes).encode()).hexdigest()}
+    return {
+        "config": json.loads(json.dumps(settings)),
+        "weights": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+    }
 
 
-def _save(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: _Average | None, state: dict[str, Any]) -> None:
+def _save(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: _Average | None, state: dict[str, Any]
+) -> None:
     from safetensors.torch import save_file, save_model
 
     with atomic_folder(folder) as tmp:
         save_model(module, str(tmp / "model.safetensors"))
         if average is not None:
-            save_file({name: tensor.contiguous() for name, tensor in average.state().items()}, tmp / "average.safetensors")
+            save_file(
+                {name: tensor.contiguous() for name, tensor in average.state().items()}, tmp / "average.safetensors"
+            )
         torch.save(optimizer.state_dict(), tmp / "optimizer.pt")
         (tmp / "state.json").write_text(json.dumps(state, indent=1))
 
 
 def _load(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: _Average | None, fingerprint: dict[str, Any]
+    folder: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: _Average | None,
+    fingerprint: dict[str, Any],
 ) -> dict[str, Any]:
     from safetensors.torch import load_file, load_model
 
@@ -225,7 +237,9 @@ def train(
 
     out = Path(out)
     accelerator = Accelerator(cpu=config.device == "cpu")
-    optimizer = torch.optim.AdamW(groups or parameter_groups(module, config.weight_decay), lr=config.lr, betas=config.betas)
+    optimizer = torch.optim.AdamW(
+        groups or parameter_groups(module, config.weight_decay), lr=config.lr, betas=config.betas
+    )
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     wrapped, optimizer = accelerator.prepare(module, optimizer)
@@ -267,8 +281,10 @@ def train(
                 named = loss_fn(wrapped, _to(batch(number), device), generator)
             loss = torch.stack([value.float() for value in named.values() if value.requires_grad]).sum()
             if not torch.isfinite(loss):
-                values = ", ".join(f"{key} {float(value):.3g}" for key, value in named.items())
-                raise MateError(f"{name}: the loss is not finite at step {step} ({values}); lower the learning rate and start again")
+                values = ", ".join(f"{key} {float(value.detach()):.3g}" for key, value in named.items())
+                raise MateError(
+                    f"{name}: the loss is not finite at step {step} ({values}); lower the learning rate and start again"
+                )
             accelerator.backward(loss)
             if config.clip:
                 accelerator.clip_grad_norm_(trainable, config.clip)
@@ -328,7 +344,12 @@ class _Progress:
         self.bar: Progress | None = None
         self.lines = not quiet and not console.is_terminal
         if not quiet and console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             self.bar = Progress(*columns, console=console)
             self.task = self.bar.add_task(name, total=1.0, note="")
 
@@ -348,7 +369,9 @@ class _Progress:
         if self.bar is None and not (self.lines and now - self.printed > 30):
             return
         rate = (step - self.first) / max(1e-9, now - self.begun)
-        note = f"step {step}/{self.steps} {rate:.2f}/s " + " ".join(f"{key} {value:.4g}" for key, value in losses.items())
+        note = f"step {step}/{self.steps} {rate:.2f}/s " + " ".join(
+            f"{key} {value:.4g}" for key, value in losses.items()
+        )
         if self.bar is not None:
             self.bar.update(self.task, completed=done, note=note)
         else:

@@ -11,7 +11,7 @@ from mate.data.captions import words as split_words
 from mate.data.dataset import Sample
 from mate.data.kinwords import CONCEPTS, HELD_OUT, kinwords, make_clip
 from mate.data.kinwords.body import BALL_HEIGHT
-from mate.data.kinwords.grammar import SUBJECTS_UNSEEN, held_out_in, training_wordings
+from mate.data.kinwords.grammar import SUBJECTS_UNSEEN, held_out_in, ing, third, training_wordings
 from mate.data.kinwords.program import MAKERS
 from mate.data.wordings import wordings
 from mate.motion.skeleton import HUMANML3D, LEFT_HAND, RIGHT_HAND
@@ -191,6 +191,8 @@ def test_travel_follows_the_words(alone: dict[str, list[Sample]]) -> None:
             aside = step[:, 0] * np.cos(h[1:]) - step[:, 2] * np.sin(h[1:])
             if action == "sidestep":
                 assert aside.mean() * (1 if event(s)["side"] == "left" else -1) > 0.15, s.name
+                feet = s.joints[:, 7] - s.joints[:, 8]
+                assert (feet[:, 0] * np.cos(h) - feet[:, 2] * np.sin(h)).min() > 0.0, s.name
             elif action == "backwards":
                 assert ahead.mean() < -0.2, s.name
             else:
@@ -274,6 +276,18 @@ def test_held_out_wordings_stay_out_of_training(clips: list[Sample]) -> None:
     assert not unseen & {wording for concept in CONCEPTS.values() for wording in concept.seen}
     assert held_out_in("the actor strides along") == ["strides", "strides along", "the actor"]
     assert set(SUBJECTS_UNSEEN) <= HELD_OUT
+
+
+@pytest.mark.parametrize(
+    ("verb", "forms"),
+    [
+        ("walk", ("walks", "walking")), ("run", ("runs", "running")), ("punch", ("punches", "punching")), ("go", ("goes", "going")),
+        ("hit", ("hits", "hitting")), ("wave", ("waves", "waving")), ("sidestep", ("sidesteps", "sidestepping")),
+        ("tiptoe", ("tiptoes", "tiptoeing")), ("box", ("boxes", "boxing")), ("carry", ("carries", "carrying")),
+    ],
+)  # fmt: skip
+def test_verbs_inflect(verb: str, forms: tuple[str, str]) -> None:
+    assert (third(verb), ing(verb)) == forms
 
 
 def test_splits_and_kinds(clips: list[Sample]) -> None:

@@ -87,7 +87,9 @@ class MotionEncoder(nn.Module):
         super().__init__()
         self.stride = config.stride
         self.embed = nn.Sequential(
-            nn.Linear(config.stride * config.feature_dim, config.width), nn.GELU(), nn.Linear(config.width, config.width)
+            nn.Linear(config.stride * config.feature_dim, config.width),
+            nn.GELU(),
+            nn.Linear(config.width, config.width),
         )
         self.summary = nn.Parameter(torch.randn(config.width, generator=torch.Generator().manual_seed(0)) * 0.02)
         self.layers = transformer(config, config.layers)
@@ -207,7 +209,9 @@ class Aligner(nn.Module):
         """
         for number, motion in enumerate(motions):
             if motion.ndim != 2 or motion.shape[1] != self.config.feature_dim or len(motion) == 0:
-                raise MateError(f"motion {number}: got features of shape {motion.shape}, expected (T, {self.config.feature_dim})")
+                raise MateError(
+                    f"motion {number}: got features of shape {motion.shape}, expected (T, {self.config.feature_dim})"
+                )
             if not np.isfinite(motion).all():
                 raise MateError(f"motion {number}: features hold NaN or infinite values")
         lengths = torch.tensor([len(motion) for motion in motions])
@@ -227,7 +231,9 @@ class Aligner(nn.Module):
         return max(1, round(frames / (self.config.stride * self.config.grid)))
 
     @torch.no_grad()
-    def segments(self, motion: np.ndarray, captions: Sequence[Sequence[str]]) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
+    def segments(
+        self, motion: np.ndarray, captions: Sequence[Sequence[str]]
+    ) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
         """Segments one motion by the sub-texts of each of several captions.
 
         Args:
@@ -248,7 +254,11 @@ class Aligner(nn.Module):
         points = grid_points(len(units), step)
         minima = [fitting_minimum(len(points) - 1, len(groups), self.minimum) for groups in merged]
         candidates = segment_features(self._encode_segments, units, points, min(minima))
-        texts = [" and ".join(parts[n] for n in group) for parts, groups in zip(captions, merged, strict=True) for group in groups]
+        texts = [
+            " and ".join(parts[n] for n in group)
+            for parts, groups in zip(captions, merged, strict=True)
+            for group in groups
+        ]
         encoded = self.encode_text(texts)
         results, first = [], 0
         for groups, minimum in zip(merged, minima, strict=True):
@@ -282,18 +292,24 @@ class Aligner(nn.Module):
 
     # ------------------------------------------------------------------ files
 
-    def save_pretrained(self, folder: str | Path, card: str, patch: str | Path | None = None) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, card: str, patch: str | Path | None = None, dtype: torch.dtype = torch.float32
+    ) -> Path:
         """Writes config.json, model.safetensors, README.md and, where there is one, patch.safetensors.
 
         Args:
             card: the model card's text.
             patch: the word patch that the model was trained with.
+            dtype: of the stored weights; torch.float16 halves the file. Loading always gives float32.
         """
         from mate.checkpoints import save_folder
 
+        tensors = {
+            name: tensor if name in ("mean", "std") else tensor.to(dtype) for name, tensor in self.state_dict().items()
+        }
         config = {"model_type": "aligner", **asdict(self.config), "language_model_patched": patch is not None}
         files = {PATCH_FILE: Path(patch)} if patch is not None else None
-        return save_folder(folder, config, dict(self.state_dict()), card, files)
+        return save_folder(folder, config, tensors, card, files)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Aligner":
@@ -306,7 +322,9 @@ class Aligner(nn.Module):
 
         settings, tensors, path = load_folder(folder, "aligner")
         config = config_from(settings, path)
-        encoder = TextEncoder.from_pretrained(config.encoder, path / PATCH_FILE if config.language_model_patched else None)
+        encoder = TextEncoder.from_pretrained(
+            config.encoder, path / PATCH_FILE if config.language_model_patched else None
+        )
         blank = np.zeros(config.feature_dim)
         aligner = cls(config, encoder, blank, blank)
         load_strict(aligner, tensors, path)

@@ -49,7 +49,9 @@ class Corpus:
         datasets = tuple(open_dataset(folder, split_name) for folder in folders)
         rates = {dataset.fps for dataset in datasets}
         if len(rates) > 1:
-            raise MateError(f"the data sets have different frame rates ({', '.join(map(str, sorted(rates)))}); align on one rate at a time")
+            raise MateError(
+                f"the data sets have different frame rates ({', '.join(map(str, sorted(rates)))}); align on one rate at a time"
+            )
         items = tuple(item for number, dataset in enumerate(datasets) for item in _items(number, dataset))
         if not items:
             raise MateError(f"no captioned clip in {split_name}.txt of {', '.join(str(folder) for folder in folders)}")
@@ -99,16 +101,27 @@ class Corpus:
                 own.update(stem(word.text) for word in words(caption) if is_motion_word(word.text))
         return {group: frozenset(stems) for group, stems in found.items()}
 
+    @cached_property
+    def _group_numbers(self) -> np.ndarray:
+        """(number of items,) int64: clips of one group have one number."""
+        return np.unique([item.group for item in self.items], return_inverse=True)[1]
+
+    @cached_property
+    def _caption_numbers(self) -> np.ndarray:
+        """(number of items, most captions) int64 caption numbers, -1 where a clip has fewer."""
+        width = max(len(item.captions) for item in self.items)
+        numbers = np.full((len(self.items), width), -1, dtype=np.int64)
+        for row, item in zip(numbers, self.items, strict=True):
+            row[: len(item.captions)] = [self.caption_number[caption] for caption in item.captions]
+        return numbers
+
     def together(self, numbers: Sequence[int], captions: Sequence[str]) -> Tensor:
-        """(B, B) bool: text i fits motion j, because they are one, show the same, or one's captions hold the other's."""
-        chosen = [self.items[number] for number in numbers]
-        sets = [set(item.captions) for item in chosen]
-        count = len(chosen)
-        fits = torch.eye(count, dtype=torch.bool)
-        for i in range(count):
-            for j in range(count):
-                fits[i, j] |= chosen[i].group == chosen[j].group or captions[i] in sets[j] or captions[j] in sets[i]
-        return fits
+        """(B, B) bool: text i fits motion j, because they are one, show the same, or one's captions hold the other's text."""
+        chosen = np.asarray(numbers)
+        groups, known = self._group_numbers[chosen], self._caption_numbers[chosen]  # (B,), (B, most captions)
+        said = np.array([self.caption_number[caption] for caption in captions])
+        held = (said[:, None, None] == known[None]).any(-1)  # the caption of i is one of j's
+        return torch.from_numpy((groups[:, None] == groups[None]) | held | held.T | np.eye(len(chosen), dtype=bool))
 
     @property
     def licenses(self) -> list[str]:

@@ -61,7 +61,9 @@ class GuidedAttention(nn.Module):
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, words: Tensor, frames: Tensor, mask: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, words: Tensor, frames: Tensor, mask: Tensor, prior: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """words (B, W, D), frames (B, T, D), mask (B, T) True=valid, prior (B, W, T) or None.
 
         Returns:

@@ -21,14 +21,15 @@ from torch import Tensor, nn
 from mate.align.aligner import Aligner, AlignerConfig
 from mate.align.corpus import Corpus, batches
 from mate.align.localization import PriorKind, prior
-from mate.align.losses import align_loss, cosines, cross_loss, reconstruction_loss, sentence_loss
+from mate.align.losses import align_loss, cross_loss, reconstruction_loss, sentence_loss
 from mate.align.prototypes import Prototypes
 from mate.align.report import evaluate, left_right_cosines
-from mate.align.segmentation import uniform_boundaries
+from mate.align.segmentation import merge_to_fit, uniform_boundaries
 from mate.errors import MateError
 from mate.files import atomic_path
 from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
-from mate.text.patch import WordPatch
+from mate.text.patch import SparseRows, WordPatch
+from mate.text.subtexts import split
 from mate.text.vocabulary import MotionVocabulary, build_vocabulary
 from mate.training import TrainConfig, mix_seed, train
 
@@ -55,8 +56,8 @@ class AlignConfig:
         max_minutes: the two training stages together end by the clock (shares as their steps).
     """
 
-    retrieval_steps: int = 500
-    steps: int = 700
+    retrieval_steps: int = 400
+    steps: int = 600
     batch_size: int = 64
     lr: float = 3e-4
     rows_lr: float = 3e-4
@@ -80,6 +81,7 @@ class AlignConfig:
     max_minutes: float | None = None
 
 
+CACHE_BYTES = 1 << 30  # motion features that a training stage keeps in memory
 LOSSES = ("rec", "self", "cross", "align", "sent")
 
 
@@ -145,9 +147,11 @@ class Sampler:
         self.lengths = [min(item.frames, self.longest) for item in corpus.items]
         self.tokens = encoder.tokenize(corpus.captions, truncate=True)
         self.pad_id = encoder.pad_id
-        self._epoch = (-1, [])
+        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+        self._cache: dict[int, np.ndarray] = {}
+        self._room = CACHE_BYTES
         self.stem_ids = vocabulary.stem_ids
-        stems = {name: number for name, number in zip(vocabulary.stems, vocabulary.stem_ids.tolist(), strict=True)}
+        stems = dict(zip(vocabulary.stems, vocabulary.stem_ids.tolist(), strict=True))
         count = int(self.stem_ids.max()) + 1
         self.present: dict[str, np.ndarray] = {}
         for group, found in corpus.group_stems.items():
@@ -166,15 +170,15 @@ class Sampler:
             item = corpus.items[index]
             caption = item.captions[int(generator.integers(len(item.captions)))]
             captions.append(caption)
-            motion = corpus.features(index)
+            motion = self._features(index)
             if len(motion) > self.longest and caption not in corpus.sub_texts:
                 first = int(generator.integers(len(motion) - self.longest + 1))
                 motion = motion[first : first + self.longest]
-            features.append(np.asarray(motion))
+            features.append(motion)
         lengths = torch.tensor([len(motion) for motion in features])
         padded = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
         for row, motion in zip(padded, features, strict=True):
-            row[: len(motion)] = torch.from_numpy(np.array(motion))
+            row[: len(motion)] = torch.from_numpy(motion)
         mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
         numbers = torch.tensor([corpus.caption_number[caption] for caption in captions])
         text_mask = self.tokens.mask[numbers.to(self.tokens.mask.device)].cpu()
@@ -198,6 +202,16 @@ class Sampler:
             same=stems[:, None] == stems[None],
         )
 
+    def _features(self, index: int) -> np.ndarray:
+        """Raw features (T, 263); kept in memory as long as there is room."""
+        if index not in self._cache:
+            motion = np.array(self.corpus.features(index))
+            if self._room < motion.nbytes:
+                return motion
+            self._room -= motion.nbytes
+            self._cache[index] = motion
+        return self._cache[index]
+
     def _items(self, number: int) -> list[int]:
         size = min(self.config.batch_size, len(self.corpus))
         per_epoch = -(-len(self.corpus) // size)
@@ -207,7 +221,12 @@ class Sampler:
         return self._epoch[1][number % per_epoch].tolist()
 
     def _words(
-        self, chosen: list[int], captions: list[str], numbers: list[int], lengths: list[int], generator: np.random.Generator
+        self,
+        chosen: list[int],
+        captions: list[str],
+        numbers: list[int],
+        lengths: list[int],
+        generator: np.random.Generator,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draws words from the captions; each with the segment of the sub-text that contains it."""
         rows: list[tuple[int, int, float, float]] = []
@@ -216,12 +235,16 @@ class Sampler:
             if not found:
                 continue
             weights = self.weights[[word for _, word in found]]
-            drawn = generator.choice(len(found), min(self.config.words_per_motion, len(found)), replace=False, p=weights / weights.sum())
+            drawn = generator.choice(
+                len(found), min(self.config.words_per_motion, len(found)), replace=False, p=weights / weights.sum()
+            )
             for which in sorted(drawn.tolist()):
                 spoken, word = found[which]
                 bounds = self._bounds(index, caption, spoken.start, max(1, length // self.config.model.stride))
                 rows.append((word, place, *bounds))
-        if not rows:  # a batch without a single motion word: one dummy that no loss can use would be worse than an error
+        if (
+            not rows
+        ):  # a batch without a single motion word: one dummy that no loss can use would be worse than an error
             raise MateError("a whole batch of captions holds no motion word; check the captions of the data set")
         columns = list(zip(*rows, strict=True))
         return torch.tensor(columns[0]), torch.tensor(columns[1]), torch.tensor(columns[2]), torch.tensor(columns[3])
@@ -231,8 +254,6 @@ class Sampler:
         known = self.segments.get((index, caption))
         if known is None:
             return 0.0, float(units)
-        from mate.text.subtexts import split
-
         boundaries, groups = known
         parts = split(caption)
         own = next((part.order for part in parts if part.start <= offset < part.end), None)
@@ -368,7 +389,7 @@ def align(
     lr_cosines = {"before": left_right_cosines(language)}
 
     # Stage 1
-    pooled = _pooled(language, corpus.captions)
+    pooled = _pooled(language, corpus.captions, config)
     stage = RetrievalStage(aligner, pooled, config)
     sampler = Sampler(corpus, vocabulary, language, config, "retrieval")
     total = config.retrieval_steps + config.steps
@@ -443,7 +464,9 @@ def align(
 def _check(config: AlignConfig) -> None:
     unknown = set(config.losses) - set(LOSSES)
     if unknown or not {"self", "align", "sent"} & set(config.losses):
-        raise MateError(f"got losses {', '.join(config.losses)}; expected some of {', '.join(LOSSES)}, with self, align or sent among them")
+        raise MateError(
+            f"got losses {', '.join(config.losses)}; expected some of {', '.join(LOSSES)}, with self, align or sent among them"
+        )
     if config.segmentation not in ("semantic", "uniform"):
         raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
     if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
@@ -456,7 +479,11 @@ def _jsonable(config: AlignConfig) -> dict[str, Any]:
 
 def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: AlignConfig) -> None:
     """Writes the run's settings, or refuses where `out` holds a run with others: stages of two runs must not be mixed."""
-    settings = {"data": [str(Path(folder).resolve()) for folder in data], "encoder": encoder, "config": _jsonable(config)}
+    settings = {
+        "data": [str(Path(folder).resolve()) for folder in data],
+        "encoder": encoder,
+        "config": _jsonable(config),
+    }
     for free in ("device", "max_minutes"):
         settings["config"].pop(free)
     path = out / "align.json"
@@ -468,7 +495,9 @@ def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: Align
         if known != settings:
             old, new = known.get("config", {}), settings["config"]
             changed = [key for key in new if old.get(key) != new[key]] or ["data or encoder"]
-            raise MateError(f"{out} holds a run with other settings ({', '.join(changed)}); choose another output folder or remove it")
+            raise MateError(
+                f"{out} holds a run with other settings ({', '.join(changed)}); choose another output folder or remove it"
+            )
         return
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
@@ -488,13 +517,14 @@ def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
 
 
 @torch.no_grad()
-def _pooled(language: TextEncoder, captions: list[str]) -> Tensor:
+def _pooled(language: TextEncoder, captions: list[str], config: AlignConfig) -> Tensor:
     """The frozen language model's pooled vectors of all captions, (number of captions, D), short ones together."""
     order = sorted(range(len(captions)), key=lambda n: len(captions[n]))
     pooled = torch.zeros(len(captions), language.dim)
     for start in range(0, len(order), 64):
         chosen = order[start : start + 64]
-        pooled[chosen] = language.encode([captions[n] for n in chosen], truncate=True).pooled.float().cpu()
+        with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
+            pooled[chosen] = language.encode([captions[n] for n in chosen], truncate=True).pooled.float().cpu()
     return pooled
 
 
@@ -542,11 +572,11 @@ def _segment_item(
     parts = [corpus.sub_texts[caption] for caption in captions]
     if config.segmentation == "semantic":
         return aligner.segments(np.asarray(corpus.features(number)), parts)
-    from mate.align.segmentation import merge_to_fit
-
     units = max(1, corpus.items[number].frames // config.model.stride)
     merged = [merge_to_fit([[n] for n in range(len(part))], units) for part in parts]
-    return [(uniform_boundaries(units, len(groups)), np.zeros(len(groups), dtype=np.float32), groups) for groups in merged]
+    return [
+        (uniform_boundaries(units, len(groups)), np.zeros(len(groups), dtype=np.float32), groups) for groups in merged
+    ]
 
 
 def _evaluations(aligner: Aligner, data: Sequence[str | Path]) -> dict[str, Any]:
@@ -565,15 +595,19 @@ def _patch(
     language: TextEncoder, vocabulary: MotionVocabulary, encoder: str, data: str, licenses: str, report: dict[str, Any]
 ) -> WordPatch | None:
     layer = language.embeddings
-    if not hasattr(layer, "delta"):
+    if not isinstance(layer, SparseRows):
         return None
     from mate import __version__
 
-    notes = {"motion_words": str(len(vocabulary)), "steps": str(report["config"]["steps"]), "seed": str(report["config"]["seed"])}
+    notes = {
+        "motion_words": str(len(vocabulary)),
+        "steps": str(report["config"]["steps"]),
+        "seed": str(report["config"]["seed"]),
+    }
     return WordPatch.from_tables(
         language.table,
-        layer.token_ids,  # type: ignore[arg-type]
-        layer.rows(),  # type: ignore[operator]
+        layer.token_ids,
+        layer.rows(),
         base_model=encoder,
         training_data=data,
         license=licenses,
@@ -600,7 +634,8 @@ def _card(report: dict[str, Any]) -> str:
             recall = figures["text_to_motion"]
             side = figures["left_right_accuracy"]
             shown = "-" if side is None else f"{side:.3f}"
-            lines.append(f"| {split_name} | {stage} alignment | {recall['R@1']:.3f} | {recall['R@3']:.3f} | {recall['R@10']:.3f} | {shown} |")
+            ranks = " | ".join(f"{value:.3f}" for value in recall.values())
+            lines.append(f"| {split_name} | {stage} alignment | {ranks} | {shown} |")
     lines += [
         "",
         "Text to motion over the whole split; a hit is the clip itself or one that shows the same (content and style).",
@@ -608,6 +643,3 @@ def _card(report: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-__all__ = ["AlignConfig", "AlignResult", "align", "cosines"]

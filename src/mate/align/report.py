@@ -98,7 +98,10 @@ def left_right_cosines(encoder: TextEncoder) -> dict[str, float]:
     pooled = encoder.encode([*LEFT_RIGHT, *mirrored]).pooled
     count = len(LEFT_RIGHT)
     sentence = cosines(pooled[:count], pooled[count:]).diagonal()
-    figures = {f"{text} / {other}": round(float(value), 4) for text, other, value in zip(LEFT_RIGHT, mirrored, sentence, strict=True)}
+    figures = {
+        f"{text} / {other}": round(float(value), 4)
+        for text, other, value in zip(LEFT_RIGHT, mirrored, sentence, strict=True)
+    }
     words = encoder.word_features(["turn left", "turn right"])
     figures["word left / word right"] = round(float(cosines(words.vectors[0], words.vectors[1])[1, 1]), 4)
     figures["mean over texts"] = round(float(sentence.mean()), 4)

@@ -37,7 +37,9 @@ def best_boundaries(costs: np.ndarray, minimum: int = 1) -> tuple[np.ndarray, fl
     """
     count, points = costs.shape[:2]
     if count < 1 or minimum < 1 or (points - 1) < count * minimum:
-        raise MateError(f"{count} segments of at least {minimum} steps do not fit into {points - 1} steps; merge sub-texts first")
+        raise MateError(
+            f"{count} segments of at least {minimum} steps do not fit into {points - 1} steps; merge sub-texts first"
+        )
     grid = np.arange(points)
     allowed = (grid[None, :] - grid[:, None]) >= minimum  # (s, e)
     best = np.where(grid == 0, 0.0, np.inf)  # best cost of covering [0, e) with the first n sub-texts
@@ -81,7 +83,9 @@ def grid_points(units: int, step: int) -> np.ndarray:
     return points if len(points) > 1 else np.array([0, units])
 
 
-def segment_features(encode: Callable[[Tensor, Tensor], Tensor], units: Tensor, points: np.ndarray, minimum: int, chunk: int = 512) -> Tensor:
+def segment_features(
+    encode: Callable[[Tensor, Tensor], Tensor], units: Tensor, points: np.ndarray, minimum: int, chunk: int = 512
+) -> Tensor:
     """E_m of every candidate segment, each encoded as a cropped motion of its own.
 
     Args:

@@ -14,7 +14,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
     clips: Annotated[int, typer.Option(min=100, help="Clips of the procedural corpus.")] = 1500,
     minutes: Annotated[float, typer.Option(min=0.1, help="Alignment ends after so many minutes at the latest.")] = 5.0,
-    model: Annotated[str | None, typer.Option(help="A generator's folder instead of the shipped one.")] = None,
+    model: Annotated[
+        str, typer.Option(help="The generator: a folder, a hub id, or default / kinwords (shipped).")
+    ] = "default",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON; the story goes to standard error.")
     ] = False,

@@ -24,16 +24,31 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def generate(
-    prompt: Annotated[list[str] | None, typer.Argument(help="What the body does, one motion a prompt.", show_default=False)] = None,
-    prompts: Annotated[Path | None, typer.Option(help="A text file with one prompt a line (blank lines are left out).")] = None,
-    seconds: Annotated[list[float] | None, typer.Option(help="Length; once for all, or once for each prompt (default: the model chooses).")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Argument(help="What the body does, one motion a prompt.", show_default=False)
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="A text file with one prompt a line (blank lines are left out).")
+    ] = None,
+    seconds: Annotated[
+        list[float] | None,
+        typer.Option(help="Length; once for all, or once for each prompt (default: the model chooses)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same motions.")] = 0,
-    format: Annotated[str, typer.Option(help="One or more of npy, npz, bvh, glb, html, mp4, png, with commas.")] = "bvh,html",
+    format: Annotated[
+        str, typer.Option(help="One or more of npy, npz, bvh, glb, html, mp4, png, with commas.")
+    ] = "bvh,html",
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path("motions"),
     model: Annotated[str, typer.Option(help="A model folder, a hub id, or default / kinwords (shipped).")] = "default",
-    guidance: Annotated[float | None, typer.Option(help="Strength of the text (default: the model's own; 1: none).")] = None,
-    no_patch: Annotated[bool, typer.Option("--no-patch", help="Use the language model as published, without the word patch.")] = False,
-    no_foot_lock: Annotated[bool, typer.Option("--no-foot-lock", help="Leave standing feet as the model made them.")] = False,
+    guidance: Annotated[
+        float | None, typer.Option(help="Strength of the text (default: the model's own; 1: none).")
+    ] = None,
+    no_patch: Annotated[
+        bool, typer.Option("--no-patch", help="Use the language model as published, without the word patch.")
+    ] = False,
+    no_foot_lock: Annotated[
+        bool, typer.Option("--no-foot-lock", help="Leave standing feet as the model made them.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,

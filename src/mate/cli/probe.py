@@ -10,14 +10,23 @@ if TYPE_CHECKING:
 
 
 def probe(
-    write_prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the probe prompts, one a line, and stop.")] = None,
+    write_prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the probe prompts, one a line, and stop.")
+    ] = None,
     motions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Judge 0000.npy, 0001.npy, ... (T, 22, 3), made for --prompts in its order.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Judge 0000.npy, 0001.npy, ... (T, 22, 3), made for --prompts in its order."),
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="The prompts of --motions, one a line.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="DIR", help="Sample this model (or `default`, `kinwords`) and judge.")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A prepared set: real held-out clips and training clips.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result card, JSON.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Sample this model (or `default`, `kinwords`) and judge.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A prepared set: real held-out clips and training clips.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result card, JSON.")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the card's tables, Markdown.")] = None,
     seconds: Annotated[str, typer.Option(help="Lengths that --model is asked for.")] = "2,5,9",
     seeds: Annotated[int, typer.Option(min=1, help="Samples of --model for each prompt and length.")] = 8,
@@ -36,20 +45,27 @@ def probe(
     from mate.files import atomic_path
 
     if sum(choice is not None for choice in (write_prompts, motions, model)) != 1:
-        raise MateError("give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`")
+        raise MateError(
+            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"
+        )
     if write_prompts is not None:
         with atomic_path(write_prompts) as path:
             path.write_text("".join(f"{prompt.text}\n" for prompt in builtin_prompts()), encoding="utf-8")
         typer.echo(f"{write_prompts}: {len(builtin_prompts())} prompts")
         return
 
-    control = real_control(data) if data is not None else None
+    lengths, targets = _lengths(seconds), [target for target in (output, markdown) if target is not None]
+    for target in targets:
+        _check_writable(target)
     if motions is not None:
         if prompts is None:
             raise MateError("--motions needs --prompts FILE, the prompts that the motions were made for, one a line")
         probed, about = _read_motions(motions, prompts, fps), {}
+        control = real_control(data) if data is not None else None
     else:
-        probed, about = _sample(str(model), _lengths(seconds), seeds, device)
+        folder = _model_folder(str(model))
+        control = real_control(data) if data is not None else None
+        probed, about = _sample(folder, lengths, seeds, device)
         fps = 20.0
     card = {**obedience_card(probed, control, fps), **about}
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
@@ -64,9 +80,24 @@ def probe(
     from rich.markdown import Markdown
 
     Console().print(Markdown(to_markdown(card)))
-    for target in (output, markdown):
-        if target is not None:
-            typer.echo(f"wrote {target}")
+    for target in targets:
+        typer.echo(f"wrote {target}")
+
+
+def _check_writable(path: Path) -> None:
+    """Raises MateError now rather than after minutes of sampling."""
+    import tempfile
+
+    from mate.errors import MateError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise MateError(f"cannot write {path}: {error.strerror}; choose another output path") from error
+    if path.is_dir():
+        raise MateError(f"cannot write {path}: it is a folder; choose another output path")
 
 
 def _lengths(text: str) -> list[float]:
@@ -112,7 +143,13 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
     return probed
 
 
-def _sample(model: str, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
+def _model_folder(model: str) -> Path:
+    from mate.checkpoints import default_model, resolve
+
+    return default_model(model) if model in ("default", "kinwords") and not Path(model).exists() else resolve(model)
+
+
+def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
     """Samples of a model for all probe prompts, with what the card says about it."""
     import platform
 
@@ -120,20 +157,21 @@ def _sample(model: str, lengths: list[float], seeds: int, device: str) -> "tuple
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mate.checkpoints import WEIGHTS, default_model, from_pretrained, resolve, sha256
+    from mate.checkpoints import WEIGHTS, from_pretrained, sha256
     from mate.errors import MateError
     from mate.evaluate.probes import builtin_prompts, sample_probes
 
-    folder = default_model(model) if model in ("default", "kinwords") and not Path(model).exists() else resolve(model)
     generator = from_pretrained(folder, device=device)
     if not hasattr(generator, "sample"):
         raise MateError(f"{folder} is no motion generator; give --model the folder of one")
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("sampling", total=None)
-        probed = sample_probes(
-            generator, builtin_prompts(), lengths, seeds, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        probed = sample_probes(generator, builtin_prompts(), lengths, seeds, progress)
     about = {
         "model": {"name": folder.name, "sha256": sha256(folder / WEIGHTS)},
         "device": device,

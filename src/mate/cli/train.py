@@ -15,20 +15,43 @@ def _train() -> None:
 
 @train.command()
 def generator(
-    data: Annotated[list[Path], typer.Argument(help="Training sets (HumanML3D-layout folders; `mate prepare` makes them).")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The model folder to write; OUT.train beside it keeps what is needed to continue.")],
+    data: Annotated[
+        list[Path], typer.Argument(help="Training sets (HumanML3D-layout folders; `mate prepare` makes them).")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="The model folder to write; OUT.train beside it keeps what is needed to continue."
+        ),
+    ],
     preset: Annotated[str, typer.Option(help="Sizes and schedules: laptop, momask or tiny.")] = "laptop",
     stage: Annotated[str, typer.Option(help="vq, masked, residual, length, several with commas, or all.")] = "all",
     init: Annotated[Path | None, typer.Option(help="Start from this model folder's weights.")] = None,
-    patch: Annotated[Path | None, typer.Option(help="A word patch for the text encoder; it goes into the model folder.")] = None,
-    encoder: Annotated[str, typer.Option(help="Text encoder: a Hugging Face id or a local folder.")] = "all-MiniLM-L6-v2",
-    weight: Annotated[list[float] | None, typer.Option(help="Share of a data folder, one for each (default: by clips).")] = None,
-    balance: Annotated[float, typer.Option(help="0: every clip alike; 1: every content alike (where the data name contents).")] = 0.5,
+    patch: Annotated[
+        Path | None, typer.Option(help="A word patch for the text encoder; it goes into the model folder.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Text encoder: a Hugging Face id or a local folder.")
+    ] = "all-MiniLM-L6-v2",
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Share of a data folder, one for each (default: by clips).")
+    ] = None,
+    balance: Annotated[
+        float, typer.Option(help="0: every clip alike; 1: every content alike (where the data name contents).")
+    ] = 0.0,
     phases: Annotated[int, typer.Option(help="Frame offsets at which clips become tokens.")] = 2,
-    minutes_vq: Annotated[float | None, typer.Option(help="End the tokeniser's training after so many minutes.")] = None,
-    minutes_masked: Annotated[float | None, typer.Option(help="End the masked transformer's training after so many minutes.")] = None,
-    minutes_residual: Annotated[float | None, typer.Option(help="End the residual transformer's training after so many minutes.")] = None,
-    minutes_length: Annotated[float | None, typer.Option(help="End the length predictor's training after so many minutes.")] = None,
+    minutes_vq: Annotated[
+        float | None, typer.Option(help="End the tokeniser's training after so many minutes.")
+    ] = None,
+    minutes_masked: Annotated[
+        float | None, typer.Option(help="End the masked transformer's training after so many minutes.")
+    ] = None,
+    minutes_residual: Annotated[
+        float | None, typer.Option(help="End the residual transformer's training after so many minutes.")
+    ] = None,
+    minutes_length: Annotated[
+        float | None, typer.Option(help="End the length predictor's training after so many minutes.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of every chosen stage, instead of the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu or cuda (default: the preset's).")] = None,
@@ -60,7 +83,12 @@ def generator(
         if steps < 1:
             raise MateError(f"got --steps {steps}, expected 1 or more")
         config = with_training(config, steps=steps)
-    budgets = {"train_vq": minutes_vq, "train_masked": minutes_masked, "train_residual": minutes_residual, "train_length": minutes_length}
+    budgets = {
+        "train_vq": minutes_vq,
+        "train_masked": minutes_masked,
+        "train_residual": minutes_residual,
+        "train_length": minutes_length,
+    }
     for name, minutes in budgets.items():
         if minutes is not None:
             if minutes <= 0:
@@ -72,7 +100,9 @@ def generator(
         command=" ".join(["mate", *sys.argv[1:]]),
     )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps({"model": str(out), "stages": {name: asdict(report) for name, report in reports.items()}}))
+        typer.echo(
+            json.dumps({"model": str(out), "stages": {name: asdict(report) for name, report in reports.items()}})
+        )
     else:
         for name, report in reports.items():
             losses = ", ".join(f"{key} {value:.4g}" for key, value in report.losses.items())

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from mate.motion.kinematics import body_frame, body_velocity, smooth_heading
-from mate.motion.retarget import face_forward, resample, start_at_origin
+from mate.motion.kinematics import body_frame
+from mate.motion.retarget import face_forward, heading, resample, start_at_origin
 
 WINDOW_SECONDS, WINDOW_FPS = 2.0, 10.0
 WINDOW = round(WINDOW_SECONDS * WINDOW_FPS)  # frames
@@ -62,12 +62,14 @@ def windows(joints: np.ndarray, fps: float, hop: float) -> np.ndarray:
     sampled = resample(joints, fps, WINDOW_FPS)
     if len(sampled) < WINDOW:
         sampled = np.concatenate([sampled, np.repeat(sampled[-1:], WINDOW - len(sampled), axis=0)])
-    turning = np.gradient(smooth_heading(sampled, WINDOW_FPS)) * WINDOW_FPS
+    angle = heading(sampled).astype(np.float64)
+    x, z = (np.gradient(sampled[:, 0, axis].astype(np.float64)) * WINDOW_FPS for axis in (0, 2))
+    forward, left = x * np.sin(angle) + z * np.cos(angle), x * np.cos(angle) - z * np.sin(angle)
+    turning = np.gradient(angle) * WINDOW_FPS
     frames = np.concatenate(
         [
             body_frame(sampled).reshape(len(sampled), -1) / np.sqrt(22),
-            body_velocity(sampled, WINDOW_FPS) * SPEED_SECONDS,
-            turning[:, None] * SPEED_SECONDS * TURN_REACH,
+            SPEED_SECONDS * np.stack([forward, left, TURN_REACH * turning], axis=-1),
         ],
         axis=1,
     )

@@ -29,10 +29,10 @@ class Tolerances:
             Real walks have 0.39 and more, also the saddest.
         still_speed: and a body that stands and gestures at most this much; real gestures have up to 0.16.
         along: walking and running: this share of the path goes forward (or backward) as the body faces.
-        aside: and the sideways drift is at most this share of it. Diagonal walks have 0.25 and more, straight ones up to 0.15.
+        aside: and the sideways drift is at most this share of it. All real diagonal walks have more, no straight one has.
         run_speed: a run covers at least this much ground, metres per second; real ones have 1.57 and more.
         duty: a run's feet are on the ground for less of the time than this, a walk's for more (`kinematics.duty_factor`). Real runs
-            have up to 0.47, walks 0.50 and more.
+            have up to 0.47 (one sad one 0.49), walks 0.50 and more.
         straight: largest change of heading of a straight walk or run, radians, for motions up to 2 s and for those of 4 s and more; in
             between it grows evenly.
         turn: smallest change of heading of a turn to its side, likewise. Real turns have 80 degrees and more over 3 to 7 s. Between
@@ -44,11 +44,11 @@ class Tolerances:
         swing: smallest swing of a waving hand against its shoulder, metres peak to peak, while the hand is over `swing_up` of its
             peak. A raised arm that is held trembles by up to 2 cm.
         swing_low: the same for a hand that stays below `low`, as those do that wave from the wrist with a bent elbow.
-        wave_turns: turning points that make a wave; a raise has up to three: over the top, and in and out on its way.
-        wave_rate: and so many of them a second.
-        short: in motions shorter than this, seconds, a slow wave has no time for that many. There,
-        short_turns: so many turning points are enough,
-        short_up: if the hand is up for at least this long, seconds.
+        wave_turns: turning points that make a wave, in motions shorter than each of
+        wave_seconds: these, and in longer ones. A raise has up to three: over the top, and in and out on its way. The slowest real
+            waves have 1.2 a second.
+        wave_rate: and so many of them a second of the time that the hand is up.
+        short_up: in motions of the shortest kind the hand is up for at least this long, seconds.
     """
 
     min_seconds: float = 0.8
@@ -67,10 +67,9 @@ class Tolerances:
     swing_low: float = 0.015
     low: float = 1.05
     swing_up: float = 0.4
-    wave_turns: int = 4
+    wave_turns: tuple[int, int, int] = (2, 3, 4)
+    wave_seconds: tuple[float, float] = (2.2, 3.5)
     wave_rate: float = 0.8
-    short: float = 2.2
-    short_turns: int = 2
     short_up: float = 1.3
 
     def at(self, limits: tuple[float, float], seconds: float) -> float:
@@ -112,7 +111,9 @@ def judge_all(joints: np.ndarray, fps: float, tolerances: Tolerances = TOLERANCE
     """`judge` for all facts at once. Raises MateError for a wrong shape or NaN."""
     check_joints(joints)
     if joints.ndim != 3 or not np.isfinite(joints).all():
-        raise MateError(f"got joints of shape {joints.shape} or with NaN, expected one motion (T, 22, 3) of finite positions")
+        raise MateError(
+            f"got joints of shape {joints.shape} or with NaN, expected one motion (T, 22, 3) of finite positions"
+        )
     if len(joints) / fps < tolerances.min_seconds:
         return {fact: Judgement(None, {"seconds": len(joints) / fps}) for fact in FACTS}
     return {**_judge_locomotion(joints, fps, tolerances), **_judge_hands(joints, fps, tolerances)}
@@ -130,7 +131,9 @@ def _judge_locomotion(joints: np.ndarray, fps: float, t: Tolerances) -> dict[str
     straight = abs(turn) <= t.at(t.straight, seconds)
     runs = duty < t.duty and speed >= t.run_speed
     walks = duty >= t.duty
-    turns = travels and walks and forward > 0 and abs(turn) >= t.at(t.turn, seconds) and counter <= t.counter * abs(turn)
+    turns = (
+        travels and walks and forward > 0 and abs(turn) >= t.at(t.turn, seconds) and counter <= t.counter * abs(turn)
+    )
     holds = {
         "walk_forward": ahead and forward > 0 and walks and straight,
         "run_forward": ahead and forward > 0 and runs and straight,
@@ -156,12 +159,12 @@ def _judge_hands(joints: np.ndarray, fps: float, t: Tolerances) -> dict[str, Jud
     peak = kinematics.hand_raise(joints, fps).peak
     wave = kinematics.hand_wave(joints, fps, np.where(peak < t.low, t.swing_low, t.swing), t.swing_up)
     raised = peak >= t.raised
-    short = seconds < t.short
-    needed = t.short_turns if short else t.wave_turns
-    able = (wave.rate >= t.wave_rate) & (wave.seconds >= (t.short_up if short else 0.0))
-    waving = raised & able & (wave.count >= needed)
+    length = sum(seconds >= limit for limit in t.wave_seconds)  # 0, 1, 2
+    needed = t.wave_turns[length]
+    long_enough = wave.seconds >= (t.short_up if length == 0 else 0.0)
+    waving = raised & long_enough & (wave.rate >= t.wave_rate) & (wave.count >= needed)
     # Of two raised hands one may swing a little more than a raise should: together they must not.
-    pair_calm = not able.all() or wave.count.mean() < needed
+    pair_waves = long_enough.any() and wave.rate.mean() >= t.wave_rate and wave.count.mean() >= needed
     still = speed <= t.still_speed
     evidence = {"seconds": seconds, "speed_m_per_s": speed}
     for i, side in enumerate(("left", "right")):
@@ -172,7 +175,7 @@ def _judge_hands(joints: np.ndarray, fps: float, t: Tolerances) -> dict[str, Jud
     for which, wanted in _HANDS.items():
         clear = which == "both" or abs(peak[0] - peak[1]) >= t.lead
         lifted = still and clear and (bool(raised[0]), bool(raised[1])) == wanted
-        calm = pair_calm if which == "both" else not waving.any()
+        calm = not pair_waves if which == "both" else not waving.any()
         waves = (bool(waving[0]), bool(waving[1])) == wanted
         plural = "s" if which == "both" else ""
         result[f"raise_{which}_hand{plural}"] = Judgement(bool(lifted and calm), evidence)

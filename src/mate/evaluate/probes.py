@@ -11,14 +11,17 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mate.errors import MateError
 from mate.evaluate.closeness import diversity, nearest_training
-from mate.evaluate.obedience import FACTS, TOLERANCES, judge_all
+from mate.evaluate.obedience import FACTS, LOCOMOTION, TOLERANCES, judge_all
 from mate.motion import kinematics
+
+if TYPE_CHECKING:
+    from mate.data.dataset import MotionTextDataset
 
 PROTOCOL = "mate-obedience-1"
 FPS = 20.0  # of sampled motions, and of prepared sets
@@ -71,7 +74,9 @@ def build_prompts(wordings: Mapping[str, Any], train: int = 4) -> tuple[Prompt, 
                 for turn, phrase in enumerate(wordings["contents"][contents[0]][key][:limit]):
                     prompts.append(Prompt(f"{subjects[(number + turn) % len(subjects)]} {phrase}", fact, wording))
     except (KeyError, TypeError) as error:
-        raise MateError(f"the wordings lack {error}; expected subjects and contents, each with lists train and held_out") from error
+        raise MateError(
+            f"the wordings lack {error}; expected subjects and contents, each with lists train and held_out"
+        ) from error
     return tuple(prompts)
 
 
@@ -144,7 +149,9 @@ def sample_probes(
     for length in seconds:
         for seed in range(seeds):
             motions = generator.sample(texts, [float(length)] * len(texts), seed=seed)
-            made += [Probed(prompt, float(length), seed, joints) for prompt, joints in zip(prompts, motions, strict=True)]
+            made += [
+                Probed(prompt, float(length), seed, joints) for prompt, joints in zip(prompts, motions, strict=True)
+            ]
             progress(len(made), total)
     return made
 
@@ -162,10 +169,17 @@ def wilson(holds: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 def _rate(outcomes: Iterable[bool], **labels: Any) -> dict[str, Any]:
     values = list(outcomes)
     low, high = wilson(sum(values), len(values))
-    return {**labels, "holds": sum(values), "n": len(values), "rate": sum(values) / max(len(values), 1), "low": low, "high": high}
+    return {
+        **labels,
+        "holds": sum(values),
+        "n": len(values),
+        "rate": sum(values) / max(len(values), 1),
+        "low": low,
+        "high": high,
+    }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Median, 5th and 95th percentile; empty for no values."""
     if not len(values):
         return {}
@@ -181,7 +195,10 @@ def quality(motions: Sequence[np.ndarray], fps: float = FPS) -> dict[str, Any]:
     deepest = [float(kinematics.floor_penetration(joints).max()) for joints in motions]
     skates = [kinematics.foot_skate(joints, fps) for joints in motions]
     return {
-        "floor_penetration_m": {**_spread(deepest), "share_over_2cm": float(np.mean(np.array(deepest) > 0.02)) if deepest else 0.0},
+        "floor_penetration_m": {
+            **_spread(deepest),
+            "share_over_2cm": float(np.mean(np.array(deepest) > 0.02)) if deepest else 0.0,
+        },
         "foot_slide_m_per_s": _spread([skate.speed for skate in skates]),
         "foot_slide_share_over_half_m_per_s": _spread([skate.share for skate in skates]),
         "foot_contact_share": _spread([skate.contact for skate in skates]),
@@ -192,11 +209,12 @@ def quality(motions: Sequence[np.ndarray], fps: float = FPS) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RealClip:
-    """A real clip of the control: its name, the fact that its label says, joints (T, 22, 3) at 20 frames per second."""
+    """A real clip of the control: its name, the fact that its label says, joints (T, 22, 3) at 20 frames per second, its split."""
 
     name: str
     fact: str
     joints: np.ndarray
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +226,7 @@ class Control:
         split: of the held-out clips.
         sha256: of the list of held-out clips.
         clips: the held-out clips whose label is one of the facts; mirror images are left out.
+        substitutes: training clips of the facts that no held-out clip has. Only the judge's agreement with labels is measured on them.
         training: makes a pass over the joints of all training clips.
     """
 
@@ -215,6 +234,7 @@ class Control:
     split: str
     sha256: str
     clips: tuple[RealClip, ...]
+    substitutes: tuple[RealClip, ...]
     training: Callable[[], Iterable[np.ndarray]]
 
 
@@ -227,21 +247,34 @@ def real_control(folder: str | Path, split: str = "test") -> Control:
     from mate.data.dataset import open_dataset
 
     held_out, training = open_dataset(folder, split), open_dataset(folder, "train")
-    facts = {content: fact for fact, contents in CONTENTS.items() for content in contents}
-    clips = []
-    for index, name in enumerate(held_out.names):
-        about = held_out.meta[index]
-        if about.get("content") in facts and "mirror_of" not in about and len(about.get("segments", [])) < 2:
-            clips.append(RealClip(name, facts[about["content"]], np.asarray(held_out.joints(index))))
+    clips = _labelled(held_out)
+    known = {clip.fact for clip in clips}
+    substitutes = tuple(clip for clip in _labelled(training) if clip.fact not in known)
     if not clips:
         raise MateError(
-            f"{folder}: no clip of the {split} split has a content such as {', '.join(list(facts)[:3])} in meta.jsonl; "
+            f"{folder}: no clip of the {split} split has a content such as walk or wave-left-hand in meta.jsonl; "
             "expected a set made by `mate prepare bandai-namco`"
         )
     listing = hashlib.sha256("\n".join(clip.name for clip in clips).encode("utf-8")).hexdigest()
     return Control(
-        Path(folder).name, split, listing, tuple(clips), lambda: (np.asarray(training.joints(i)) for i in range(len(training)))
+        Path(folder).name,
+        split,
+        listing,
+        clips,
+        substitutes,
+        lambda: (np.asarray(training.joints(i)) for i in range(len(training))),
     )
+
+
+def _labelled(dataset: "MotionTextDataset") -> tuple[RealClip, ...]:
+    """The clips of a split whose label is one of the facts, without mirror images and clips of several events."""
+    facts = {content: fact for fact, contents in CONTENTS.items() for content in contents}
+    clips = []
+    for index, name in enumerate(dataset.names):
+        about = dataset.meta[index]
+        if about.get("content") in facts and "mirror_of" not in about and len(about.get("segments", [])) < 2:
+            clips.append(RealClip(name, facts[about["content"]], np.asarray(dataset.joints(index)), dataset.split))
+    return tuple(clips)
 
 
 def judge_real(clips: Sequence[RealClip], fps: float = FPS) -> dict[str, Any]:
@@ -253,6 +286,7 @@ def judge_real(clips: Sequence[RealClip], fps: float = FPS) -> dict[str, Any]:
     """
     confusion: dict[str, dict[str, int]] = {}
     short = 0
+    splits = {clip.fact: clip.split for clip in clips}
     for clip in clips:
         judged = judge_all(clip.joints, fps)
         if judged[clip.fact].holds is None:
@@ -262,11 +296,12 @@ def judge_real(clips: Sequence[RealClip], fps: float = FPS) -> dict[str, Any]:
         row = confusion.setdefault(clip.fact, {})
         row[found] = row.get(found, 0) + 1
     outcomes = {
-        fact: [found == fact for found, count in confusion.get(fact, {}).items() for _ in range(count)] for fact in FACTS
+        fact: [found == fact for found, count in confusion.get(fact, {}).items() for _ in range(count)]
+        for fact in FACTS
     }
     return {
         "all": _rate(value for values in outcomes.values() for value in values),
-        "rows": [_rate(values, fact=fact) for fact, values in outcomes.items() if values],
+        "rows": [_rate(values, fact=fact, split=splits[fact]) for fact, values in outcomes.items() if values],
         "confusion": {fact: confusion[fact] for fact in FACTS if fact in confusion},
         "too_short": short,
     }
@@ -294,7 +329,7 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
 
     Returns:
         `rows` (fact x wording x seconds: holds, n, rate and Wilson's 95 % interval low..high), `all`, `by_fact`, `by_wording`,
-        `by_seconds`, `confusion`, `quality`, `diversity_m`, `nearest_training_m`, `real` and the protocol. The intervals take samples
+        `by_seconds`, `confusion`, `quality` (and of walks, runs and turns alone, whose feet have more chance to slide), `diversity_m`, `nearest_training_m`, `real` and the protocol. The intervals take samples
         for independent; samples of one prompt are not quite, so they are somewhat too narrow.
 
     Raises:
@@ -331,9 +366,9 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
         "seconds": sorted({item.seconds for item in probed}),
         "seeds": sorted({item.seed for item in probed if item.seed is not None}),
         "samples": len(probed),
-        "selection": "none: one sample for each prompt, length and seed",
+        "selection": "one sample for each prompt, length and seed; none chosen or left out",
         "interval": "Wilson, 95 %",
-        "tolerances": asdict(TOLERANCES),
+        "tolerances": json.loads(json.dumps(asdict(TOLERANCES))),
         "versions": {"mate": __version__, "numpy": np.__version__, "python": platform.python_version()},
         "all": _rate(ok),
         "by_fact": rates("fact"),
@@ -342,6 +377,7 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
         "rows": rates("fact", "wording", "seconds"),
         "confusion": confusion,
         "quality": quality(motions, fps),
+        "quality_locomotion": quality([item.joints for item in probed if item.prompt.fact in LOCOMOTION], fps),
         "diversity_m": _spread([value for group in groups.values() if (value := diversity(group)) is not None]),
     }
     if control is not None:
@@ -365,8 +401,9 @@ def _beside_real(motions: Sequence[np.ndarray], control: Control, fps: float) ->
             "clips": len(real),
             "clips_sha256": control.sha256,
             "training_windows": distances.windows,
-            "obedience": judge_real(control.clips, fps),
+            "obedience": judge_real([*control.clips, *control.substitutes], fps),
             "quality": quality(real, fps),
+            "quality_locomotion": quality([clip.joints for clip in control.clips if clip.fact in LOCOMOTION], fps),
             "diversity_m": _spread([value for value in same_fact if value is not None]),
             "nearest_training_m": {**_spread(held_out), "p1": limit},
         },
@@ -399,12 +436,17 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     real_rows = {row["fact"]: row for row in real["obedience"]["rows"]} if real else {}
     head = ["fact", *(f"{wording}, {length:g} s" for wording, length in columns), "all, 95 % interval"]
     head += ["real clips"] * (real is not None)
+
+    def substituted(fact: str) -> str:
+        other = real and fact in real_rows and real_rows[fact]["split"] != real["split"]
+        return f" ({real_rows[fact]['split']} split)" if other else ""
+
     body = [
         [
             fact.replace("_", " "),
             *(_share(cells.get((fact, *key))) for key in columns),
             _interval(total[fact]),
-            *([_interval(real_rows.get(fact))] if real else []),
+            *([_interval(real_rows.get(fact)) + substituted(fact)] if real else []),
         ]
         for fact in facts
     ]
@@ -422,7 +464,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     if real:
         agreed, short = real["obedience"]["all"], real["obedience"]["too_short"]
         lines += [
-            f"Real clips: {real['clips']} of the {real['split']} split of {real['data']}, mirror images left out; the judge agrees with "
+            f"Real clips: {real['clips']} of the {real['split']} split of {real['data']}, mirror images left out. The judge agrees with "
             f"{_interval(agreed)} labels" + (f" ({short} clips too short to judge)." if short else "."),
             "",
         ]
@@ -430,26 +472,35 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _quality_table(card: Mapping[str, Any], real: Mapping[str, Any] | None) -> list[str]:
-    def number(source: Mapping[str, Any] | None, group: str, key: str, unit: str, factor: float = 1.0) -> str:
-        values = (source or {}).get(group) or (source or {}).get("quality", {}).get(group) or {}
-        return f"{values[key] * factor:.1f} {unit}" if key in values else "–"
+    def number(source: Mapping[str, Any], path: str, unit: str, factor: float) -> str:
+        value: Any = source
+        for key in path.split("/"):
+            value = value.get(key, {})
+        return f"{value * factor:.1f} {unit}" if isinstance(value, float) else "–"
 
     wanted = [
-        ("floor penetration, 95th percentile", "floor_penetration_m", "p95", "cm", 100.0),
-        ("motions deeper than 2 cm", "floor_penetration_m", "share_over_2cm", "%", 100.0),
-        ("slide of standing feet, median", "foot_slide_m_per_s", "median", "cm/s", 100.0),
-        ("slide of standing feet, 95th percentile", "foot_slide_m_per_s", "p95", "cm/s", 100.0),
-        ("frames with a foot on the ground, median", "foot_contact_share", "median", "%", 100.0),
-        ("hovering, 95th percentile", "floating_m", "p95", "cm", 100.0),
-        ("jerk, median", "jerk_m_per_s3", "median", "m/s³", 1.0),
-        ("distance between samples of one prompt (real: clips of one fact), median", "diversity_m", "median", "cm", 100.0),
-        ("distance to the nearest training clip, median", "nearest_training_m", "median", "cm", 100.0),
-        ("distance to the nearest training clip, 5th percentile", "nearest_training_m", "p5", "cm", 100.0),
-        ("closer to a training clip than 99 % of real held-out clips", "nearest_training_m", "share_under_real_p1", "%", 100.0),
+        ("floor penetration, 95th percentile", "quality/floor_penetration_m/p95", "cm", 100.0),
+        ("motions deeper than 2 cm", "quality/floor_penetration_m/share_over_2cm", "%", 100.0),
+        ("slide of standing feet, median", "quality/foot_slide_m_per_s/median", "cm/s", 100.0),
+        ("slide of standing feet, 95th percentile", "quality/foot_slide_m_per_s/p95", "cm/s", 100.0),
+        ("the same of walks, runs and turns, median", "quality_locomotion/foot_slide_m_per_s/median", "cm/s", 100.0),
+        (
+            "the same of walks, runs and turns, 95th percentile",
+            "quality_locomotion/foot_slide_m_per_s/p95",
+            "cm/s",
+            100.0,
+        ),
+        ("frames with a foot on the ground, median", "quality/foot_contact_share/median", "%", 100.0),
+        ("hovering, 95th percentile", "quality/floating_m/p95", "cm", 100.0),
+        ("jerk, median", "quality/jerk_m_per_s3/median", "m/s³", 1.0),
+        ("distance between samples of one prompt (real: clips of one fact), median", "diversity_m/median", "cm", 100.0),
+        ("distance to the nearest training clip, median", "nearest_training_m/median", "cm", 100.0),
+        ("distance to the nearest training clip, 5th percentile", "nearest_training_m/p5", "cm", 100.0),
+        ("closer to one than 99 % of real held-out clips are", "nearest_training_m/share_under_real_p1", "%", 100.0),
     ]
-    rows = [
-        [label, number(card, group, key, unit, factor), *([number(real, group, key, unit, factor)] if real else [])]
-        for label, group, key, unit, factor in wanted
-    ]
-    rows = [row for row in rows if row[1] != "–"]
+    rows = []
+    for label, path, unit, factor in wanted:
+        cells = [number(source, path, unit, factor) for source in (card, real) if source is not None]
+        if cells[0] != "–":
+            rows.append([label, *cells])
     return _table(["measure", "generated", *(["real held-out clips"] if real else [])], rows)

@@ -34,7 +34,11 @@ class FootLock:
 
 
 def clean(
-    joints: np.ndarray, contacts: np.ndarray | None = None, foot_lock: bool = True, fps: float = 20.0, rule: FootLock | None = None
+    joints: np.ndarray,
+    contacts: np.ndarray | None = None,
+    foot_lock: bool = True,
+    fps: float = 20.0,
+    rule: FootLock | None = None,
 ) -> np.ndarray:
     """Canonical bone lengths, on the floor, standing feet held.
 
@@ -49,7 +53,8 @@ def clean(
     Returns:
         (T, 22, 3) float32.
     """
-    out = put_on_floor(restore_bones(np.asarray(joints, np.float64)))
+    joints = np.asarray(joints, np.float64)
+    out = put_on_floor(keep_ankles(restore_bones(joints), joints))
     if foot_lock:
         out = lock_feet(out, fps, contacts, rule or FootLock())
     sunk = min(0.0, float(out[..., 1].min()))
@@ -70,6 +75,21 @@ def restore_bones(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndar
     return out
 
 
+def keep_ankles(joints: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Brings the ankles of `joints` to where `wanted` (both (T, 22, 3)) has them, knees following, feet keeping their direction.
+
+    After `restore_bones` the small errors of a whole leg have added up at its end, where they are seen most.
+    """
+    out = joints.copy()
+    for hip, knee, ankle, toe in LEGS:
+        foot = joints[:, toe] - joints[:, ankle]
+        out[:, knee], out[:, ankle] = two_bone_ik(
+            joints[:, hip], joints[:, knee], joints[:, ankle], wanted[:, ankle], forward=foot
+        )
+        out[:, toe] = out[:, ankle] + foot
+    return out
+
+
 def put_on_floor(joints: np.ndarray) -> np.ndarray:
     """Shifts the whole clip in height so that its support, the 5th percentile of the lower toe, is at the floor."""
     toes = joints[:, (LEFT_FOOT[1], RIGHT_FOOT[1]), 1].min(1)
@@ -78,7 +98,9 @@ def put_on_floor(joints: np.ndarray) -> np.ndarray:
     return out
 
 
-def lock_feet(joints: np.ndarray, fps: float, contacts: np.ndarray | None = None, rule: FootLock | None = None) -> np.ndarray:
+def lock_feet(
+    joints: np.ndarray, fps: float, contacts: np.ndarray | None = None, rule: FootLock | None = None
+) -> np.ndarray:
     """Holds each standing foot where it stands and keeps both above the floor; knees follow by two-bone inverse kinematics.
 
     (T, 22, 3) -> (T, 22, 3); hips and everything above stay, bone lengths too.
@@ -92,11 +114,13 @@ def lock_feet(joints: np.ndarray, fps: float, contacts: np.ndarray | None = None
         lowest = np.minimum(joints[:, toe, 1], joints[:, ankle, 1])
         shift[:, 1] = np.maximum(0.0, -lowest)
         moves = np.abs(shift).max(1) > 0
-        leg = two_bone_ik(*(joints[:, j] for j in (hip, knee, ankle)), joints[:, ankle] + shift, joints[:, toe] - joints[:, ankle])
-        moved = leg[1] - joints[:, ankle]
-        out[moves, knee] = leg[0][moves]
-        out[moves, ankle] = leg[1][moves]
-        out[moves, toe] = (joints[:, toe] + moved)[moves]
+        before = joints[:, ankle]
+        knees, ankles = two_bone_ik(
+            joints[:, hip], joints[:, knee], before, before + shift, forward=joints[:, toe] - before
+        )
+        out[moves, knee] = knees[moves]
+        out[moves, ankle] = ankles[moves]
+        out[moves, toe] = (joints[:, toe] + ankles - before)[moves]
     return out
 
 
@@ -127,7 +151,9 @@ def _holding(toe: np.ndarray, flags: np.ndarray, fps: float, rule: FootLock) -> 
         wanted = np.median(plane[start:end], axis=0) - plane[start:end]
         size = np.linalg.norm(wanted, axis=-1, keepdims=True)
         # Beyond the limit the correction saturates smoothly instead of dragging the leg behind the body.
-        shift[start:end] = wanted * np.where(size > 1e-9, rule.limit * np.tanh(size / rule.limit) / np.maximum(size, 1e-9), 1.0)
+        shift[start:end] = wanted * np.where(
+            size > 1e-9, rule.limit * np.tanh(size / rule.limit) / np.maximum(size, 1e-9), 1.0
+        )
     held = shift.copy()
     fade = max(2, round(rule.fade * fps))
     for number, (start, end) in enumerate(stands):

@@ -47,7 +47,9 @@ def read_prompts(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise MateError(f"cannot read the prompts in {path}: {error.strerror}; give a text file with one prompt a line") from error
+        raise MateError(
+            f"cannot read the prompts in {path}: {error.strerror}; give a text file with one prompt a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise MateError(f"{path} is not UTF-8 text; expected one prompt a line") from error
     texts = [line.strip() for line in lines if line.strip()]
@@ -77,7 +79,9 @@ def request(
         if not text.strip():
             raise MateError(f"{which} is empty; say in words what the body does")
         if len(text) > MAX_CHARACTERS:
-            raise MateError(f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it")
+            raise MateError(
+                f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
+            )
     suffixes = list(dict.fromkeys("." + name.strip().lower().removeprefix(".") for name in formats))
     unknown = [suffix for suffix in suffixes if suffix not in SUFFIXES]
     if unknown:
@@ -159,11 +163,16 @@ def make(
         for i, (text, joints) in enumerate(zip(wanted.texts, motions, strict=True)):
             seconds = len(joints) / model.fps
             facts = {"prompt": text, "seconds": seconds, "seed": wanted.seed, "model": name, "license": license}
-            metadata = {key: str(value) for key, value in facts.items()} | {"generator": "mate", "model_sha256": weights}
+            metadata = {key: str(value) for key, value in facts.items()} | {
+                "generator": "mate",
+                "model_sha256": weights,
+            }
             files = [f"{i:04d}{suffix}" for suffix in wanted.suffixes]
             for file in files:
                 save_motion(Motion(joints, model.fps, name=text), folder / file, metadata)
-            rows.append({"prompt": text, "file": files[0], "files": files, **facts, "patch": patch, "model_sha256": weights})
+            rows.append(
+                {"prompt": text, "file": files[0], "files": files, **facts, "patch": patch, "model_sha256": weights}
+            )
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / INDEX).write_text("".join(lines), encoding="utf-8")
     return rows

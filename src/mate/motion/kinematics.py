@@ -361,7 +361,11 @@ def body_frame(joints: np.ndarray) -> np.ndarray:
 
 
 def hand_wave(
-    joints: np.ndarray, fps: float, swing: float | Sequence[float] = 0.03, up: float = 0.4, at_least: float = 0.55
+    joints: np.ndarray,
+    fps: float,
+    swing: float | Sequence[float] | np.ndarray = 0.03,
+    up: float = 0.4,
+    at_least: float = 0.55,
 ) -> HandWave:
     """Turning points of each raised hand.
 
@@ -415,7 +419,9 @@ def posture(joints: np.ndarray, fps: float) -> Posture:
     trunk = _smooth(body_frame(joints)[:, NECK] - joints[:, PELVIS] * np.array([0.0, 1.0, 0.0]), fps, 0.1)
     pitch = np.arctan2(trunk[:, 2], trunk[:, 1])
     most = pitch[np.argmax(np.abs(pitch))]
-    return Posture(float(pelvis.min()), float(np.median(pelvis)), float(pelvis.max()), float(np.median(pitch)), float(most))
+    return Posture(
+        float(pelvis.min()), float(np.median(pelvis)), float(pelvis.max()), float(np.median(pitch)), float(most)
+    )
 
 
 def floor_penetration(joints: np.ndarray) -> np.ndarray:

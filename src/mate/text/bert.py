@@ -52,7 +52,9 @@ class BertEncoder(nn.Module):
                 "LayerNorm": nn.LayerNorm(d, eps=eps),
             }
         )
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))})
+        self.encoder = nn.ModuleDict(
+            {"layer": nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))}
+        )
 
     def get_input_embeddings(self) -> nn.Module:
         """The word-embedding layer, as in transformers."""

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +122,10 @@ class TextEncoder:
 
     @classmethod
     def from_pretrained(
-        cls, model_id: str = DEFAULT_MODEL, patch: "str | Path | WordPatch | None" = None, device: str | torch.device = "cpu"
+        cls,
+        model_id: str = DEFAULT_MODEL,
+        patch: "str | Path | WordPatch | None" = None,
+        device: str | torch.device = "cpu",
     ) -> "TextEncoder":
         """Loads a language model, by default the embedded all-MiniLM-L6-v2, and applies a word patch if one is given.
 
@@ -193,15 +196,18 @@ class TextEncoder:
     def train_rows(self, token_ids: Tensor) -> SparseRows:
         """Lets the word-embedding rows `token_ids` (K,) move; everything else stays frozen. Returns the trainable layer."""
         sparse = SparseRows(self.embeddings, token_ids)
-        setter = getattr(self.model, "set_input_embeddings")
-        setter(sparse)
+        self._set_embeddings(sparse)
         return sparse
 
     def end_training(self) -> None:
         """Takes the trainable layer out again: the base table is in place as it was."""
         layer = self.embeddings
         if isinstance(layer, SparseRows):
-            getattr(self.model, "set_input_embeddings")(layer.base)
+            self._set_embeddings(layer.base)
+
+    def _set_embeddings(self, layer: nn.Module) -> None:
+        setter: Any = self.model.set_input_embeddings  # BertEncoder's, or a transformers model's
+        setter(layer)
 
     # ------------------------------------------------------------------ encoding
 
@@ -220,9 +226,13 @@ class TextEncoder:
             raise MateError("got no texts to encode, expected at least one")
         for number, text in enumerate(texts):
             if not text.strip():
-                raise MateError(f"text {number} is empty; write what the motion should be, such as 'a person walks forward'")
+                raise MateError(
+                    f"text {number} is empty; write what the motion should be, such as 'a person walks forward'"
+                )
             if len(text) > MAX_CHARACTERS and not truncate:
-                raise MateError(f"text {number} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are taken; shorten it")
+                raise MateError(
+                    f"text {number} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are taken; shorten it"
+                )
         encodings = self.tokenizer.encode_batch([text[: 4 * MAX_CHARACTERS] for text in texts])
         rows: list[tuple[list[int], list[tuple[int, int]]]] = []
         for number, encoding in enumerate(encodings):
@@ -265,10 +275,14 @@ class TextEncoder:
         if len(texts) <= batch_size:
             return self.forward_tokens(tokens)
         parts = [
-            self.forward_tokens(Tokens(*(part[start : start + batch_size] for part in (tokens.ids, tokens.mask, tokens.offsets))))
+            self.forward_tokens(
+                Tokens(*(part[start : start + batch_size] for part in (tokens.ids, tokens.mask, tokens.offsets)))
+            )
             for start in range(0, len(texts), batch_size)
         ]
-        return TextFeatures(*(torch.cat([getattr(part, name) for part in parts]) for name in ("pooled", "tokens", "mask")))
+        return TextFeatures(
+            *(torch.cat([getattr(part, name) for part in parts]) for name in ("pooled", "tokens", "mask"))
+        )
 
     def word_features(self, texts: Sequence[str], truncate: bool = False) -> WordFeatures:
         """One contextual vector a word: the mean over its pieces, found by character offsets."""
@@ -341,7 +355,7 @@ def default_model_folder() -> Path:
     for local_only in (True, False):
         try:
             folder = Path(snapshot_download(DEFAULT_REPOSITORY, allow_patterns=wanted, local_files_only=local_only))
-        except Exception:  # noqa: BLE001  (offline, no such snapshot, hub errors of many kinds: the next place is tried)
+        except Exception:  # offline, no such snapshot, hub errors of many kinds: the next place is tried
             continue
         if all((folder / name).is_file() for name in wanted[:3]):
             return folder
@@ -405,7 +419,7 @@ def _load_transformers(model_id: str) -> TextEncoder:
         config = transformers.AutoConfig.from_pretrained(model_id)
         family = config.model_type
         loader: Callable[..., nn.Module]
-        options: dict[str, object] = {}
+        options: dict[str, Any] = {}
         if family in ("clip", "clip_text_model"):
             loader = transformers.CLIPTextModelWithProjection.from_pretrained
         elif family in ("t5", "mt5", "umt5"):
@@ -429,7 +443,9 @@ def _load_transformers(model_id: str) -> TextEncoder:
             logging.enable_progress_bar()
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise MateError(f"{model_id}: its tokenizer has no fast version, so words cannot be found in the text; choose another model")
+        raise MateError(
+            f"{model_id}: its tokenizer has no fast version, so words cannot be found in the text; choose another model"
+        )
     sizes = getattr(config, "text_config", config) if family == "clip" else config
     token_dim = int(getattr(sizes, "d_model", 0) or getattr(sizes, "dim", 0) or sizes.hidden_size)
     is_clip = family in ("clip", "clip_text_model")
@@ -455,10 +471,12 @@ def _load_transformers(model_id: str) -> TextEncoder:
 
 def _sentence_transformer_rule(model_id: str) -> tuple[str, bool, int | None]:
     """(pooling, normalize, max tokens) from a sentence-transformers model's own files; (mean, False, None) without them."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     def read(name: str) -> object:
-        path = cached_file(model_id, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+        path = cached_file(
+            model_id, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+        )
         return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
 
     modules = read("modules.json")

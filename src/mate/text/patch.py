@@ -30,7 +30,7 @@ _HASH_KEYS = {
 def tensor_sha256(tensor: Tensor) -> str:
     """SHA-256 of a tensor's values, row-major, in its own number format."""
     flat = tensor.detach().cpu().contiguous().flatten()
-    return hashlib.sha256(memoryview(flat.view(torch.uint8).numpy())).hexdigest()
+    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
 def table_hashes(table: Tensor) -> dict[str, str]:
@@ -66,7 +66,11 @@ def embedding_layer(model: object) -> nn.Module:
             layer = getter()
         except (NotImplementedError, AttributeError):  # two-tower models have no single input layer
             continue
-        if isinstance(layer, nn.Module) and isinstance(getattr(layer, "weight", None), Tensor) and layer.weight.ndim == 2:
+        if (
+            isinstance(layer, nn.Module)
+            and isinstance(getattr(layer, "weight", None), Tensor)
+            and layer.weight.ndim == 2
+        ):
             return layer
     raise MateError(
         f"found no word-embedding layer in {type(model).__name__}; "
@@ -130,7 +134,9 @@ class WordPatch:
             raise MateError("a word patch's rows must be finite; this one has NaN or infinite values")
         missing = [key for key in REQUIRED_METADATA if not self.metadata.get(key)]
         if missing:
-            raise MateError(f"a word patch's metadata needs {', '.join(REQUIRED_METADATA)}; missing: {', '.join(missing)}")
+            raise MateError(
+                f"a word patch's metadata needs {', '.join(REQUIRED_METADATA)}; missing: {', '.join(missing)}"
+            )
 
     @classmethod
     def from_tables(
@@ -197,7 +203,9 @@ class WordPatch:
                 metadata = dict(file.metadata() or {})
                 names = set(file.keys())
                 if metadata.get("format") != "mate word patch" or names != {"token_ids", "rows"}:
-                    raise MateError(f"{path} is a safetensors file, but not a word patch (tensors: {', '.join(sorted(names))})")
+                    raise MateError(
+                        f"{path} is a safetensors file, but not a word patch (tensors: {', '.join(sorted(names))})"
+                    )
                 ids, rows = file.get_tensor("token_ids").clone(), file.get_tensor("rows").clone()
         except SafetensorError as error:
             raise MateError(f"{path} is damaged or not a safetensors file ({error}); get a fresh copy") from error
@@ -205,7 +213,9 @@ class WordPatch:
             raise MateError(f"{path} has a word-patch format that this version does not know; update mate-motion")
         digest = hashlib.sha256((tensor_sha256(ids) + tensor_sha256(rows)).encode()).hexdigest()
         if metadata.pop("content_sha256", "") != digest:
-            raise MateError(f"{path}: the rows do not match the file's own hash; it was altered or damaged, get a fresh copy")
+            raise MateError(
+                f"{path}: the rows do not match the file's own hash; it was altered or damaged, get a fresh copy"
+            )
         metadata.pop("format")
         return cls(ids, rows.float(), metadata)
 
@@ -225,7 +235,9 @@ class WordPatch:
         key = _HASH_KEYS.get(table.dtype)
         expected = self.metadata.get(key) if key else None
         if key is None or expected is None:
-            raise MateError(f"the patch cannot be checked against a table of {table.dtype}; load the model in fp32 first")
+            raise MateError(
+                f"the patch cannot be checked against a table of {table.dtype}; load the model in fp32 first"
+            )
         found = tensor_sha256(table)
         if found != expected:
             raise MateError(

@@ -38,42 +38,54 @@ class SubText:
 Span = tuple[int, int]
 
 # Third-person verbs of movement, by their base form. Only used to see whether a comma or an "and" is followed by a verb.
-_VERBS = frozenset(
-    """accelerate act advance aim amble answer approach attempt back balance bat beckon begin bend bob bounce bow box bring brush bring
-    call carry cartwheel catch change charge circle clap clean climb close collapse come continue crawl creep crouch cross curtsy cut dance
-    dart dash descend dip dive do dodge drag draw drink drive drop duck eat enter exit extend face fall flap flip follow gallop gesture get
-    give glance go grab greet halt hang heave hit hold hop hunch hurry imitate inspect jab jog jump keep kick knee kneel knock lean leap leave
-    let lie lift limp look lower lunge make march mime mimic motion move nod open pace paddle pass pat pause perform pick pivot place play point
-    pose pour prepare press proceed pull punch push put race raise reach regain release remain repeat respond rest retreat return reverse ride
-    rise rock roll rotate round rub run rush sag salute scratch shake shift shoot show shrug shuffle sidestep sit skate skip slap slash slide
-    slow snatch sneak spin spread sprint squat stagger stand start stay step sting stomp stoop stop straighten stretch stride strike stroll
-    strut stumble sway swerve swim swing swipe switch take tap teeter threaten throw tilt tip tiptoe toss touch travel tread trip trot trudge
-    try tuck tumble turn twirl twist use veer vault wade wait walk wander warm wash watch wave wiggle wipe wobble work zigzag""".split()
-)
+_VERB_LIST = """
+accelerate act advance aim amble answer approach attempt back balance bat beckon begin bend bob bounce bow box bring brush call carry
+cartwheel catch change charge circle clap clean climb close collapse come continue crawl creep cross crouch curtsy cut dance dart dash
+descend dip dive do dodge drag draw drink drive drop duck eat enter exit extend face fall flap flip follow gallop gesture get give
+glance go grab greet halt hang heave hit hold hop hunch hurry imitate inspect jab jog jump keep kick knee kneel knock lean leap leave
+let lie lift limp look lower lunge make march mime mimic motion move nod open pace paddle pass pat pause perform pick pivot place play
+point pose pour prepare press proceed pull punch push put race raise reach regain release remain repeat respond rest retreat return
+reverse ride rise rock roll rotate round rub run rush sag salute scratch shake shift shoot show shrug shuffle sidestep sit skate skip
+slap slash slide slow snatch sneak spin spread sprint squat stagger stand start stay step sting stomp stoop stop straighten stretch
+stride strike stroll strut stumble sway swerve swim swing swipe switch take tap teeter threaten throw tilt tip tiptoe toss touch travel
+tread trip trot trudge try tuck tumble turn twirl twist use vault veer wade wait walk wander warm wash watch wave wiggle wipe wobble
+work zigzag
+"""
+_VERBS = frozenset(_VERB_LIST.split())
 # These end what went before, so "X and <one of these>" is two sub-actions.
-_ENDING = frozenset("collapse fall halt kneel lie pause return sit squat stand stop crouch".split())
-_SUBJECT = r"(?:(?:he|she|they|it|who|(?:a|an|the|this)\s+(?:\w+\s+)?(?:person|man|woman|figure|character|actor|guy|human|individual|subject)|someone|somebody)\s+)"
+_ENDING = frozenset(
+    ("collapse", "crouch", "fall", "halt", "kneel", "lie", "pause", "return", "sit", "squat", "stand", "stop")
+)
+_PERSON = r"(?:person|man|woman|figure|character|actor|guy|human|individual|subject)"
+_SUBJECT = rf"(?:(?:he|she|they|it|who|(?:a|an|the|this)\s+(?:\w+\s+)?{_PERSON}|someone|somebody)\s+)"
 _ADVERBS = r"(?:(?:then|also|again|finally|now|quickly|slowly|suddenly|once|\w+ly)\s+)*"
 _AUXILIARY = r"(?:(?:is|are|was|has|starts|begins|continues)\s+)?"
 
 # "now and then" is no order; "next to" and "the next" are places; "by then", "since then" are times.
 _ORDER = re.compile(
     r"""(?:[,;.:]\s*|\s+)(?:(?:and|but)\s+)?
-        (?:(?<!now\ and\ )(?<!by\ )(?<!since\ )then(?:\s+(?:finally|next|again(?=\s+\w+s\b)))? | after\s+(?:that|this|which|it|a\s+(?:while|moment))(?![\w-])
-         | afterwards? | thereafter | subsequently | (?:is\s+|are\s+)?followed\s+by)
+        (?: (?<!now\ and\ )(?<!by\ )(?<!since\ )then(?:\s+(?:finally|next|again(?=\s+\w+s\b)))?
+          | after\s+(?:that|this|which|it|a\s+(?:while|moment))(?![\w-])
+          | afterwards? | thereafter | subsequently | (?:is\s+|are\s+)?followed\s+by)
         (?![\w-])[,:]?\s*
-      | (?:[,;.:]\s*(?:(?:and|but)\s+)?|\s+(?:and|but)\s+)(?:next(?!\s+to\b)|finally|lastly|eventually|later(?:\s+on)?|second(?:ly)?|third(?:ly)?|last|in\s+the\s+end)
+      | (?:[,;.:]\s*(?:(?:and|but)\s+)?|\s+(?:and|but)\s+)
+        (?: next(?!\s+to\b) | finally | lastly | eventually | later(?:\s+on)? | second(?:ly)? | third(?:ly)? | last
+          | in\s+the\s+end)
         (?=[\s,:])[,:]?\s*
       | [;\n\r]+\s* | [.!?]+(?=\s|$)\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
 _LEADING = re.compile(
-    r"(?:\s|[,;:.\-])*(?:(?:and|but|first(?:ly)?|first of all|at first|to begin with|initially|then|next|finally|afterwards?|after that|lastly)(?:\s*,\s*|\s+))*",
-    re.IGNORECASE,
+    r"""(?:\s|[,;:.\-])*
+        (?:(?:and|but|first(?:ly)?|first\ of\ all|at\ first|to\ begin\ with|initially|then|next|finally|afterwards?|after\ that|lastly)
+           (?:\s*,\s*|\s+))*""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _ING = r"(?!thing\b|something\b|nothing\b|anything\b|everything\b|ring\b|king\b|evening\b|morning\b|ceiling\b|spring\b)[a-z]+ing\b"
 _CLAUSE = re.compile(rf"{_SUBJECT}?{_ADVERBS}(?:{_ING})|{_SUBJECT}{_ADVERBS}\w+", re.IGNORECASE)
-_TIME_WORD = re.compile(r"(?<![\w-])(?:right\s+|just\s+|shortly\s+|immediately\s+|only\s+)?(before|after)\s+", re.IGNORECASE)
+_TIME_WORD = re.compile(
+    r"(?<![\w-])(?:right\s+|just\s+|shortly\s+|immediately\s+|only\s+)?(before|after)\s+", re.IGNORECASE
+)
 _BOUNDARY = re.compile(r"(,\s*and\s+|,\s*|\s+and\s+)", re.IGNORECASE)
 _VERB_NEXT = re.compile(rf"{_SUBJECT}?{_ADVERBS}{_AUXILIARY}([a-z]+)\b", re.IGNORECASE)
 
@@ -85,7 +97,9 @@ def split(text: str) -> list[SubText]:
         MateError: the caption is empty.
     """
     if not text.strip():
-        raise MateError("cannot split an empty caption; write what the motion should be, such as 'a person walks forward'")
+        raise MateError(
+            "cannot split an empty caption; write what the motion should be, such as 'a person walks forward'"
+        )
     found: list[Span] = []
     for start, end in _pieces(text, _ORDER, 0, len(text)):
         for piece in _time_order(text, start, end):

@@ -21,16 +21,18 @@ from mate.text.encoder import TextEncoder
 
 # Articles, pronouns, auxiliaries, conjunctions and the prepositions without a direction. Words of place, direction, order,
 # number and negation stay: they change the movement.
-FUNCTION_WORDS = frozenset(
-    """a an the this that these those his her hers him he she it its they them their theirs himself herself itself themselves
-    who which what whose is are was were be been being am do does did has have had having can could will would shall should
-    may might must and or but nor so if as of at by for with from to in on than such there here s t""".split()
-)
+_FUNCTION_WORDS = """
+a an the this that these those his her hers him he she it its they them their theirs himself herself itself themselves who which
+what whose is are was were be been being am do does did has have had having can could will would shall should may might must and
+or but nor so if as of at by for with from to in on than such there here s t
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 # Who moves: every motion has somebody, so these tell no motion from another.
-SUBJECT_WORDS = frozenset(
-    """person persons people man men woman women someone somebody figure figures human humans guy lady boy girl actor actress
-    character individual subject one's someone's person's""".split()
-)
+_SUBJECT_WORDS = """
+person persons people man men woman women someone somebody figure figures human humans guy lady boy girl actor actress character
+individual subject one's someone's person's
+"""
+SUBJECT_WORDS = frozenset(_SUBJECT_WORDS.split())
 _IRREGULAR = {
     "ran": "run",
     "sat": "sit",
@@ -65,6 +67,19 @@ _IRREGULAR = {
     "feet": "foot",
     "left": "left",
 }
+# Suffixes, longest first, and how many letters must be left.
+_SUFFIXES = (
+    ("ingly", 3),
+    ("edly", 3),
+    ("ily", 3),
+    ("ing", 2),
+    ("ied", 2),
+    ("ies", 2),
+    ("ly", 4),
+    ("ed", 3),
+    ("es", 3),
+    ("s", 3),
+)
 
 
 def stem(word: str) -> str:
@@ -75,7 +90,7 @@ def stem(word: str) -> str:
     word = word.lower()
     if word in _IRREGULAR:
         return _bare(_IRREGULAR[word])
-    for suffix, least in (("ingly", 3), ("edly", 3), ("ily", 3), ("ly", 4), ("ing", 2), ("ied", 2), ("ies", 2), ("ed", 3), ("es", 3), ("s", 3)):
+    for suffix, least in _SUFFIXES:
         if suffix == "s" and word.endswith(("ss", "us", "is")):
             continue
         if word.endswith(suffix) and len(word) - len(suffix) >= least and _has_vowel(word[: -len(suffix)]):
@@ -164,8 +179,12 @@ def build_vocabulary(captions: Iterable[str], encoder: TextEncoder, least: int =
         _count(unique[start : start + 1024], encoder, counts, pieces)
     kept = sorted(word for word, count in counts.items() if count >= least)
     if not kept:
-        raise MateError(f"found no motion words in {len(unique)} captions; expected captions such as 'a person walks forward'")
-    return MotionVocabulary(tuple(kept), tuple(counts[word] for word in kept), tuple(tuple(sorted(pieces[word])) for word in kept))
+        raise MateError(
+            f"found no motion words in {len(unique)} captions; expected captions such as 'a person walks forward'"
+        )
+    return MotionVocabulary(
+        tuple(kept), tuple(counts[word] for word in kept), tuple(tuple(sorted(pieces[word])) for word in kept)
+    )
 
 
 def _count(texts: Sequence[str], encoder: TextEncoder, counts: Counter[str], pieces: dict[str, set[int]]) -> None:
@@ -177,7 +196,11 @@ def _count(texts: Sequence[str], encoder: TextEncoder, counts: Counter[str], pie
         for word in words(text):
             if not is_motion_word(word.text):
                 continue
-            own = {piece for piece, (start, end) in zip(row, spans, strict=True) if min(end, word.end) > max(start, word.start)}
+            own = {
+                piece
+                for piece, (start, end) in zip(row, spans, strict=True)
+                if min(end, word.end) > max(start, word.start)
+            }
             if own:
                 pieces.setdefault(word.text, set()).update(own)
                 seen.add(word.text)

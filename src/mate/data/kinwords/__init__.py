@@ -11,7 +11,8 @@ import numpy as np
 
 from mate.data.dataset import Caption, Sample
 from mate.data.kinwords.grammar import caption
-from mate.data.kinwords.program import draw_program, play
+from mate.data.kinwords.play import play
+from mate.data.kinwords.program import draw_program
 from mate.data.kinwords.words import CONCEPTS, HELD_OUT
 
 __all__ = ["CONCEPTS", "HELD_OUT", "kinwords", "make_clip"]
@@ -28,7 +29,10 @@ def split_of(seed: int, index: int) -> str:
 
 
 def make_clip(seed: int, index: int) -> Sample:
-    """Clip `index` of the corpus `seed`: joints (T, 22, 3) at 20 fps with canonical bone lengths, 2 to 10 s, floor at 0, starting at the origin facing +Z."""
+    """Clip `index` of the corpus `seed`: joints (T, 22, 3) at 20 fps, canonical bone lengths, 2 to 10 s, floor at 0.
+
+    It starts at the origin, facing +Z.
+    """
     rng = np.random.default_rng([seed, index])
     program = draw_program(rng)
     joints = play(program, rng)

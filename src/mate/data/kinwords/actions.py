@@ -86,6 +86,8 @@ def go_straight(action: str, rng: np.random.Generator, room: float) -> Event:
     seconds = float(rng.uniform(2.0, min(room, 9.8 if action != "sprint" else 4.5)))
     side = _side(rng) if action == "limp" else ""
     speed = gait.speed * tempo * (-1.0 if action == "backwards" else 1.0)
+    if action == "skip":
+        adverbs, speed = (), gait.speed * float(rng.uniform(0.9, 1.1))
     if action in ("run", "jog") and "slow" in adverbs:
         speed = max(speed, 1.6)
     values = {"gait": action, "legs": [[seconds, speed, 0.0, 0.0]]}
@@ -375,20 +377,20 @@ def body(action: str, rng: np.random.Generator, room: float) -> Event:
     return Event(action, "body", 0.0, seconds, side, count, values, {"side": side}, adverbs, region)
 
 
-MAKERS = {
-    **dict.fromkeys(("walk", "jog", "run", "sprint", "backwards", "tiptoe", "march", "limp", "creep"), go_straight),
-    **dict.fromkeys(("sidestep", "diagonal"), go_aside),
-    **dict.fromkeys(("walk_turn", "walk_turn_slight", "walk_turn_back"), go_turn),
-    **dict.fromkeys(("turn", "turn_quarter", "turn_around", "spin"), go_spot),
-    **dict.fromkeys(("circle", "eight"), go_circle),
-    "zigzag": go_zigzag,
-    **dict.fromkeys(("stand", "stop"), standing),
-    **dict.fromkeys(
-        ("raise", "raise_both", "raise_half", "raise_slight", "lower", "lower_both", "wave", "wave_both", "punch", "punch_both", "throw", "clap", "point", "cross", "circle_arm"), arms
-    ),
-    **dict.fromkeys(("nod", "shake", "look", "look_up", "look_down", "look_around"), head),
-    **dict.fromkeys(
-        ("sit", "stand_up", "sit_still", "kneel", "crouch", "squat", "bend", "bow", "jump_up", "jump_forward", "jump_side", "hop", "hop_forward", "kick"), body
-    ),
-}  # fmt: skip
+Maker = Callable[[str, np.random.Generator, float], Event]
 
+# Who draws which action: (name, random generator, the longest it may be in seconds) -> event that starts at 0.
+_MAKERS: dict[Maker, str] = {
+    go_straight: "walk jog run sprint backwards tiptoe march limp creep skip",
+    go_aside: "sidestep diagonal",
+    go_turn: "walk_turn walk_turn_slight walk_turn_back",
+    go_spot: "turn turn_quarter turn_around spin",
+    go_circle: "circle eight",
+    go_zigzag: "zigzag",
+    standing: "stand stop",
+    arms: "raise raise_both raise_half raise_slight lower lower_both wave wave_both punch punch_both throw clap point cross "
+    "circle_arm",
+    head: "nod shake look look_up look_down look_around",
+    body: "sit stand_up sit_still kneel crouch squat bend bow jump_up jump_forward jump_side hop hop_forward kick",
+}
+MAKERS: dict[str, Maker] = {name: maker for maker, names in _MAKERS.items() for name in names.split()}

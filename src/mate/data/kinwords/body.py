@@ -11,7 +11,8 @@ from mate.motion.skeleton import HUMANML3D
 
 Array = np.ndarray
 
-# Channels. Pelvis offsets are in the heading frame (x to the left, z forward); pitch is positive forward, yaw to the left, roll to the right.
+# Pelvis offsets are in the heading frame (sway to the left, shift forward); pitch is positive forward, yaw to the left, roll
+# to the right.
 CHANNELS = (
     "sway", "height", "shift", "pelvis_pitch", "pelvis_yaw", "pelvis_roll",
     "chest_pitch", "chest_yaw", "chest_roll", "head_pitch", "head_yaw", "head_roll",
@@ -113,8 +114,8 @@ def lower_into_reach(hips: Array, ankles: Array, bearing: Array) -> Array:
 def solve_leg(hip: Array, ankle: Array, facing: Array, side: int) -> tuple[Array, Array]:
     """Two-bone inverse kinematics: knee and ankle, each (T, 3).
 
-    The knee bends in the plane of the leg and `facing` (T,) (a heading), turned with the thigh, so that it points forward for a hanging leg,
-    upward for a leg kicked forward. An ankle out of reach is pulled in.
+    The knee bends in the plane of the leg and `facing` (T,) (a heading), turned with the leg: it points forward for a hanging
+    leg, upward for a leg kicked forward. An ankle out of reach is pulled in.
     """
     a, b = THIGH[side], SHIN[side]
     line = ankle - hip

@@ -1,10 +1,11 @@
 """Getting about: gaits as numbers, footsteps from the root's path, and what the rest of the body does in time with the feet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mate.data.kinwords.curves import integrate, ramp, smooth
+from mate.data.kinwords.body import HIP_WIDTH
+from mate.data.kinwords.curves import integrate, pulse, ramp, smooth
 from mate.data.kinwords.stage import FPS, FootMove, Stage
 
 Array = np.ndarray
@@ -27,6 +28,7 @@ class Gait:
         arms: amplitude of the upper arms' swing; elbow: their bend; abduct: how far from the body; flex: mean angle forward.
         twist: amplitude of the pelvis' yaw.
         width: factor on the distance between the feet.
+        skip: 1 for a hop on the foot that stands, between its landing and its next step.
         tip: angle by which the heels stay off the floor.
         limp: 0 even, to 1: a short, stiff step on one side.
     """
@@ -55,18 +57,147 @@ class Gait:
 
 GAITS = {
     "walk": Gait(1.2, 1.85, 0.61),
-    "backwards": Gait(0.75, 1.6, 0.64, lift=0.06, toe_off=12, strike=-6, arms=11, lean=1, early=1.0, width=1.0, sink=0.03),
-    "jog": Gait(2.2, 2.55, 0.42, lift=0.2, early=0.7, toe_off=42, strike=6, bob=0.035, sink=0.05, lean=8, arms=27, elbow=82, width=0.55, twist=7),
-    "run": Gait(3.1, 2.8, 0.35, lift=0.31, early=0.68, toe_off=48, strike=5, bob=0.038, sink=0.055, lean=11, arms=38, elbow=88, width=0.4, twist=9),
-    "sprint": Gait(5.0, 3.7, 0.27, lift=0.42, early=0.68, toe_off=52, strike=0, bob=0.03, sink=0.065, lean=17, arms=52, elbow=90, width=0.35, twist=11),
-    "tiptoe": Gait(0.55, 1.7, 0.66, lift=0.13, toe_off=46, strike=-34, bob=0.006, sink=-0.045, lean=5, arms=7, elbow=66, flex=10, abduct=16, twist=2, tip=34),
-    "march": Gait(0.95, 1.75, 0.58, lift=0.36, early=1.0, toe_off=22, strike=2, bob=0.01, sink=0.015, lean=-1, arms=42, elbow=12, twist=2, sway=0.025),
-    "limp": Gait(0.7, 1.5, 0.66, lift=0.05, toe_off=18, strike=6, bob=0.012, sink=0.035, sway=0.03, lean=8, arms=9, twist=3, limp=1.0),
-    "sidestep": Gait(0.55, 1.7, 0.62, lift=0.07, toe_off=8, strike=0, bob=0.01, sink=0.05, sway=0.0, lean=3, arms=4, twist=0, width=1.1),
-    "turn": Gait(0.0, 1.7, 0.66, lift=0.06, toe_off=12, strike=0, bob=0.006, sink=0.012, sway=0.02, arms=6, twist=0, width=1.0),
-    "skip": Gait(1.9, 2.5, 0.6, lift=0.22, early=0.9, toe_off=40, strike=0, bob=0.0, sink=0.04, lean=5, arms=45, elbow=40, twist=6, width=0.7, skip=1.0),
-    "creep": Gait(0.45, 1.2, 0.68, lift=0.1, toe_off=20, strike=4, bob=0.008, sink=0.13, lean=20, arms=8, elbow=55, flex=14),
-}  # fmt: skip
+    "backwards": Gait(
+        0.75, 1.6, 0.64, lift=0.06, toe_off=12, strike=-6, arms=11, lean=1, early=1.0, width=1.0, sink=0.03
+    ),
+    "jog": Gait(
+        2.2,
+        2.55,
+        0.42,
+        lift=0.2,
+        early=0.7,
+        toe_off=42,
+        strike=6,
+        bob=0.035,
+        sink=0.05,
+        lean=8,
+        arms=27,
+        elbow=82,
+        width=0.55,
+        twist=7,
+    ),
+    "run": Gait(
+        3.1,
+        2.8,
+        0.35,
+        lift=0.31,
+        early=0.68,
+        toe_off=48,
+        strike=5,
+        bob=0.038,
+        sink=0.055,
+        lean=11,
+        arms=38,
+        elbow=88,
+        width=0.4,
+        twist=9,
+    ),
+    "sprint": Gait(
+        4.7,
+        3.7,
+        0.27,
+        lift=0.42,
+        early=0.68,
+        toe_off=52,
+        strike=0,
+        bob=0.03,
+        sink=0.065,
+        lean=17,
+        arms=52,
+        elbow=90,
+        width=0.35,
+        twist=11,
+    ),
+    "tiptoe": Gait(
+        0.55,
+        1.7,
+        0.66,
+        lift=0.13,
+        toe_off=46,
+        strike=-34,
+        bob=0.006,
+        sink=-0.045,
+        lean=5,
+        arms=7,
+        elbow=66,
+        flex=10,
+        abduct=16,
+        twist=2,
+        tip=34,
+    ),
+    "march": Gait(
+        0.95,
+        1.75,
+        0.58,
+        lift=0.36,
+        early=1.0,
+        toe_off=22,
+        strike=2,
+        bob=0.01,
+        sink=0.015,
+        lean=-1,
+        arms=42,
+        elbow=12,
+        twist=2,
+        sway=0.025,
+    ),
+    "limp": Gait(
+        0.7,
+        1.5,
+        0.66,
+        lift=0.05,
+        toe_off=18,
+        strike=6,
+        bob=0.012,
+        sink=0.035,
+        sway=0.03,
+        lean=8,
+        arms=9,
+        twist=3,
+        limp=1.0,
+    ),
+    "sidestep": Gait(
+        0.55,
+        1.7,
+        0.62,
+        lift=0.07,
+        toe_off=8,
+        strike=0,
+        bob=0.01,
+        sink=0.05,
+        sway=0.0,
+        lean=3,
+        arms=4,
+        twist=0,
+        width=1.1,
+    ),
+    "turn": Gait(
+        0.0, 1.7, 0.66, lift=0.06, toe_off=12, strike=0, bob=0.006, sink=0.012, sway=0.02, arms=6, twist=0, width=1.0
+    ),
+    "skip": Gait(
+        1.55,
+        1.45,
+        0.62,
+        lift=0.3,
+        early=1.0,
+        toe_off=34,
+        strike=0,
+        bob=0.0,
+        sink=0.035,
+        lean=4,
+        arms=45,
+        elbow=40,
+        twist=6,
+        width=0.7,
+        skip=1.0,
+    ),
+    "creep": Gait(
+        0.45, 1.2, 0.68, lift=0.1, toe_off=20, strike=4, bob=0.008, sink=0.13, lean=20, arms=8, elbow=55, flex=14
+    ),
+}
+
+
+BLENDED = tuple(f.name for f in fields(Gait) if f.name not in ("speed", "limp", "skip"))
 
 
 @dataclass(frozen=True)
@@ -133,7 +264,8 @@ def command(stage: Stage, legs: list[Leg]) -> None:
 def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None:
     """Footsteps and the gait's body movement for a bout. Call after `Stage.plan_root`.
 
-    Landing i is at phase i + 2 (1 - duty), phase counted in steps from the start; each foot stands where the root is in the middle of its stance.
+    Landing i is at phase i + 2 (1 - duty), phase counted in steps from the start; each foot stands where the root is in the
+    middle of its stance.
     """
     t, rng = stage.t, stage.rng
     start, end = legs[0].start, legs[-1].end
@@ -145,6 +277,9 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
     total = float(phase[-1])
     lead = 2.0 * (1.0 - duty0)
     count = max(2, round(total - lead + 1.0))
+    sideways = bool(legs[0].aside) and not legs[0].ahead
+    if sideways:
+        count += count % 2  # the foot that leads steps first, the other closes up last
     scale = (count - 1.0 + 2.0 * (1.0 - duty1)) / total
     phase, cadence = phase * scale, cadence * scale
     grid = np.flatnonzero(inside)
@@ -173,6 +308,14 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
         np.interp(0.5 * (land_t + lift_t), t, params[k]) for k in ("lift", "toe_off", "strike", "width", "early")
     )
     width = np.where(middle >= 1e8, np.maximum(width, 1.0), width)
+    # Stepping aside, the foot that leads goes further and the other only closes up to it: they never cross.
+    apart = np.zeros(count)
+    if sideways:
+        stride = 2.0 * abs(legs[0].aside) / legs[0].gait.cadence
+        spread = max(0.0, 0.5 * stride - 2.0 * HIP_WIDTH * legs[0].gait.width + 0.16) / 2.0
+        leader = 0 if legs[0].aside > 0 else 1
+        apart = np.sign(legs[0].aside) * np.where(feet == leader, spread, -spread)
+        apart[-2:] = 0.0
     for i in range(count):
         mild = 0.5 if i == 0 or i >= count - 1 else 1.0
         stiff = 0.6 if limp and feet[i] == limp_side else 1.0
@@ -183,37 +326,43 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
                 toe_off=float(toe_off[i]) * mild * stiff * DEGREE,
                 strike=float(strike[i]) * (mild if strike[i] > 0 else 1.0) * DEGREE,
                 width=float(width[i]), early=float(early[i]), rolling=0.7 if foot_duty[i] < 0.5 else 0.45,
-                offset=(0.0, -0.06 * limp if limp and feet[i] != limp_side else 0.0),
+                offset=(float(apart[i]), -0.06 * limp if limp and feet[i] != limp_side else 0.0),
             )
         )  # fmt: skip
+    if legs[0].gait.skip:
+        _hops(stage, feet, land_t, lift_t)
     _sway(stage, params, phase, lead, first, start, end, limp, limp_side)
+
+
+def _hops(stage: Stage, feet: Array, land: Array, lift: Array) -> None:
+    """Skipping: in the middle of each stance the standing foot hops and lands a little further on."""
+    for i in range(len(feet) - 2):
+        stance = lift[i + 2] - land[i]
+        off, down = land[i] + 0.36 * stance, land[i] + 0.7 * stance
+        mine = [k for k, move in enumerate(stage.moves) if move.foot == feet[i]]
+        before = min(mine, key=lambda k: abs(stage.moves[k].land - land[i]))
+        stage.moves[before] = replace(stage.moves[before], anchor=float(land[i] + 0.2 * stance))
+        stage.moves.append(
+            FootMove(
+                int(feet[i]),
+                float(off),
+                float(down),
+                float(land[i] + 0.86 * stance),
+                height=0.09,
+                toe_off=30 * DEGREE,
+                ballistic=True,
+                width=0.7,
+            )
+        )
+        stage.add("height", 0.085 * pulse(stage.t, float(off) - 0.1, float(down) + 0.1, 0.5 * float(down - off) + 0.1))
 
 
 def _blend(stage: Stage, legs: list[Leg]) -> dict[str, Array]:
     """The gaits' numbers over time, (N,) each, cross-faded between legs."""
     t = stage.t
-    names = (
-        "cadence",
-        "duty",
-        "lift",
-        "early",
-        "toe_off",
-        "strike",
-        "bob",
-        "sink",
-        "sway",
-        "lean",
-        "arms",
-        "elbow",
-        "abduct",
-        "flex",
-        "twist",
-        "width",
-        "tip",
-    )
     which = np.clip(np.searchsorted([leg.end for leg in legs], t, side="left"), 0, len(legs) - 1)
     out = {}
-    for name in names:
+    for name in BLENDED:
         values = np.array([getattr(leg.gait, name) for leg in legs], float)[which]
         out[name] = smooth(values, 7) if len(legs) > 1 else values
     return out

@@ -202,7 +202,11 @@ def throw(stage: Stage, side: str, start: float, end: float) -> None:
         stage.add("pelvis_yaw", 0.4 * turn)
         stage.add("head_yaw", -1.3 * turn)
         other = "right" if s == "left" else "left"
-        _gesture(stage, other, at, [(5, 12, 8, 15, 0), (55, 8, 0, 25, 0), (55, 10, 0, 25, 0), (10, 22, 5, 45, 0), (0, 20, 5, 30, 0), (2, 10, 8, 15, 0)], start, end, 0.2 * d, 0.25 * d)  # fmt: skip
+        _gesture(
+            stage, other, at,
+            [(5, 12, 8, 15, 0), (55, 8, 0, 25, 0), (55, 10, 0, 25, 0), (10, 22, 5, 45, 0), (0, 20, 5, 30, 0), (2, 10, 8, 15, 0)],
+            start, end, 0.2 * d, 0.25 * d,
+        )  # fmt: skip
     bend = keys(t, at, np.array([0.0, -9.0, -9.0, 12.0, 16.0, 0.0]) * DEGREE)
     stage.add("chest_pitch", bend)
 

@@ -1,6 +1,6 @@
 """Captions: concepts with their wordings, how they inflect and join, and which frames and joints every word is about.
 
-A wording writes its verbs in square brackets in the base form, `[walk] forward`, and slots in braces: {side}, {go}, {sense}, {size}, {where}.
+A wording writes its verbs in square brackets in the base form, `[walk] forward`, and slots in braces: {side}, {go}, {sense}.
 `seen` wordings may be used anywhere, `unseen` ones only in test captions.
 """
 
@@ -16,24 +16,23 @@ SUBJECTS = ("a person", "someone", "a man", "a woman", "the figure")
 SUBJECTS_UNSEEN = ("somebody", "the actor")
 
 # {i} the i-th event in the third person, {i:ing} in the -ing form; events count in order of time.
-CONNECTIVES = {
+CONNECTIVES: dict[int, tuple[str, ...]] = {
     2: (
-        "{s} {0}, then {1}", "{s} {0} and then {1}", "{s} {0}; after that, {p} {1}", "first {s} {0}, next {p} {1}", "{s} {0} and afterwards {1}",
-        "before {1:ing}, {s} {0}", "{s} {1} after {0:ing}", "{s} first {0}, and then {1}",
+        "{s} {0}, then {1}", "{s} {0} and then {1}", "{s} {0}; after that, {p} {1}", "first {s} {0}, next {p} {1}",
+        "{s} {0} and afterwards {1}", "before {1:ing}, {s} {0}", "{s} {1} after {0:ing}", "{s} first {0}, and then {1}",
     ),
     3: (
-        "{s} {0}, then {1}, then {2}", "{s} {0}, {1} and then {2}", "first {s} {0}, next {p} {1}; after that, {p} {2}", "{s} {0} and then {1}, and finally {2}",
-        "before {1:ing}, {s} {0}, and then {p} {2}", "{s} first {0}, then {1}, and lastly {2}",
+        "{s} {0}, then {1}, then {2}", "{s} {0}, {1} and then {2}", "first {s} {0}, next {p} {1}; after that, {p} {2}",
+        "{s} {0} and then {1}, and finally {2}", "before {1:ing}, {s} {0}, and then {p} {2}",
+        "{s} first {0}, then {1}, and lastly {2}",
     ),
 }  # fmt: skip
-CONNECTIVES_UNSEEN = {
+CONNECTIVES_UNSEEN: dict[int, tuple[str, ...]] = {
     2: ("{s} {0} before {1:ing}", "after {0:ing}, {s} {1}", "{s} {0}, followed by {1:ing}"),
     3: (
-        "{s} {0} before {1:ing}, and then {2}",
-        "after {0:ing}, {s} {1} and then {2}",
-        "{s} {0}, followed by {1:ing} and {2:ing}",
+        "{s} {0} before {1:ing}, and then {p} {2}", "after {0:ing}, {s} {1} and then {2}", "{s} {0}, followed by {1:ing} and {2:ing}",
     ),
-}
+}  # fmt: skip
 WHILE = ("{a} while {b:ing}", "{a} and {b} at the same time", "{a}, {b:ing} all the while", "{b} while {a:ing}")
 WHILE_UNSEEN = ("{a} as {p} {b}", "{b} during {a:ing}")
 
@@ -60,20 +59,32 @@ COUNTS = {
 }
 
 DOUBLED = frozenset(
-    "run jog sit put nod hop skip squat step clap get spin drop swim bat tap stop dip throb hug chat rub plod sidestep tip".split()
-)
+    {
+        "run", "jog", "sit", "put", "nod", "hop", "skip", "squat", "step", "clap", "get", "spin", "drop", "dip", "stop",
+        "hug", "hit", "let", "sidestep", "zigzag", "swim", "wag", "flap", "slap", "plop", "jab", "bob", "scan",
+    }
+)  # fmt: skip
 THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
+# Words that no frame or joint is about.
 SILENT = frozenset(
-    "the a an is are of with to in and on as at from it its for by while all or if were then first next that after before he she they".split()
-)
+    {
+        "the", "a", "an", "is", "are", "of", "with", "to", "in", "and", "on", "as", "at", "from", "it", "its", "for", "by",
+        "while", "all", "or", "if", "were", "then", "first", "next", "that", "after", "before", "he", "she", "they", "same",
+        "during",
+    }
+)  # fmt: skip
 PARTS = {
-    "hand": "hand", "hands": "hand", "arm": "arm", "arms": "arm", "fist": "hand", "fists": "hand", "palms": "hand", "head": "head", "leg": "leg",
-    "legs": "leg", "foot": "foot", "feet": "foot", "knee": "leg", "knees": "leg", "toes": "foot", "forearm": "arm", "elbow": "arm", "face": "head",
-    "finger": "hand", "shoulder": "arm", "trunk": "trunk", "body": "trunk", "hips": "hips",
+    "hand": "hand", "hands": "hand", "fist": "hand", "fists": "hand", "palms": "hand", "arm": "arm", "arms": "arm",
+    "shoulder": "arm", "head": "head", "face": "head", "leg": "leg", "legs": "leg", "knee": "leg", "knees": "leg",
+    "foot": "foot", "feet": "foot", "toes": "foot", "body": "trunk", "hips": "hips",
 }  # fmt: skip
+# Words that are about the turn of a walk that turns, not about the whole walk.
 TURNING = frozenset(
-    "turn turns turning left right corner direction changes changing rounds rounding curve curves curving degree ninety quarter half around".split()
-)
+    {
+        "turn", "turns", "turning", "left", "right", "corner", "direction", "changes", "changing", "rounds", "rounding",
+        "curve", "curves", "curving", "around", "halfway", "half", "back",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,11 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Wording:
-    """A phrase in both forms."""
+    """A phrase in three forms: "walks forward", "walking forward", and after "they" "walk forward"."""
 
     third: str
     ing: str
+    base: str
 
 
 def third(verb: str) -> str:
@@ -133,8 +145,8 @@ def pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool) -> Wording:
-    """A wording for a phrase."""
+def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool, progressive: bool = False) -> Wording:
+    """A wording for a phrase; `progressive` allows "is walking"."""
     concept = CONCEPTS[phrase.concept]
     text = pick(concept.unseen if unseen and concept.unseen else concept.seen, rng)
     for key, value in phrase.slots.items():
@@ -148,11 +160,12 @@ def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool) -> Wordi
             text = f"{text} {words}"
     if phrase.count:
         text = f"{text} {pick(COUNTS[phrase.count], rng)}"
-    forms = Wording(re.sub(r"\[(\w+)\]", lambda m: third(m[1]), text), re.sub(r"\[(\w+)\]", lambda m: ing(m[1]), text))
+    finite, participle = (re.sub(r"\[(\w+)\]", lambda m, f=f: f(m[1]), text) for f in (third, ing))
+    base = text.replace("[", "").replace("]", "")
     # Now and then the progressive: "is walking".
-    if text.startswith("[") and text.count("[") == 1 and rng.random() < 0.15:
-        forms = Wording("is " + forms.ing, forms.ing)
-    return forms
+    if progressive and text.startswith("[") and text.count("[") == 1 and rng.random() < 0.2:
+        finite, base = "is " + participle, "are " + participle
+    return Wording(finite, participle, base)
 
 
 PRONOUN = {
@@ -166,15 +179,34 @@ PRONOUN = {
 }
 
 
-def _plural(text: str) -> bool:
-    return text == "they"
+Piece = tuple[str, Phrase | None]
+_SLOT = re.compile(r"(\{[^}]*\})")
 
 
-def _fit(pronoun: str, wording: str) -> str:
-    """After "they" the first verb loses its -s; other verbs of the phrase follow it."""
-    if not _plural(pronoun):
-        return wording
-    return " ".join(_BASE.get(w, w) for w in wording.split(" "))
+def _event(
+    phrases: list[Phrase], pronoun: str, rng: np.random.Generator, unseen: bool, progressive: bool
+) -> dict[str, list[Piece]]:
+    """The pieces of text of one event (one phrase, or two at the same time) in the forms of `Wording`."""
+    wordings = [word_phrase(phrase, rng, unseen, progressive) for phrase in phrases]
+    pattern = "{a}" if len(phrases) == 1 else pick(WHILE_UNSEEN if unseen and rng.random() < 0.5 else WHILE, rng)
+    forms: dict[str, list[Piece]] = {}
+    for form in ("third", "ing", "base"):
+        pieces: list[Piece] = []
+        after_pronoun = False
+        for piece in filter(None, _SLOT.split(pattern)):
+            if piece == "{p}":
+                pieces.append((pronoun, None))
+                after_pronoun = True
+            elif piece[0] == "{":
+                which = "ab".index(piece[1])
+                own = "ing" if "ing" in piece else form
+                if after_pronoun:
+                    own = "base" if pronoun == "they" else "third"
+                pieces.append((getattr(wordings[which], own), phrases[which]))
+            else:
+                pieces.append((piece, None))
+        forms[form] = pieces
+    return forms
 
 
 def caption(
@@ -183,56 +215,31 @@ def caption(
     """Writes a caption for events in order of time; each event is one phrase, or two that happen at once.
 
     Returns:
-        The text, the words it is true of ({"word", "start", "end", "joints", "index"}; "index" counts the caption's words from 0) and one text an event.
+        The text, the words it is true of ({"word", "start", "end", "joints", "index"}; "index" counts the caption's words from 0) and one
+        text an event.
     """
     subject = pick(SUBJECTS_UNSEEN if unseen and rng.random() < 0.5 else SUBJECTS, rng)
     pronoun = PRONOUN[subject]
-    # Under a hidden marker for each event the pieces keep their phrase: (text, phrase).
-    events: list[tuple[list[tuple[str, Phrase | None]], list[tuple[str, Phrase | None]]]] = []
-    for phrases in parts:
-        wordings = [word_phrase(p, rng, unseen) for p in phrases]
-        if len(phrases) == 1:
-            events.append(([(wordings[0].third, phrases[0])], [(wordings[0].ing, phrases[0])]))
-            continue
-        pattern = pick(WHILE_UNSEEN if unseen and rng.random() < 0.5 else WHILE, rng)
-        forms = []
-        for form in ("third", "ing"):
-            pieces: list[tuple[str, Phrase | None]] = []
-            for piece in re.split(r"(\{[^}]*\})", pattern):
-                if piece in ("{a}", "{b}"):
-                    which = 0 if piece == "{a}" else 1
-                    finite = pattern == WHILE_UNSEEN[0] and which == 1
-                    pieces.append((getattr(wordings[which], "third" if finite else form), phrases[which]))
-                elif piece in ("{a:ing}", "{b:ing}"):
-                    which = 0 if piece[1] == "a" else 1
-                    pieces.append((wordings[which].ing, phrases[which]))
-                else:
-                    pieces.append((piece, None))
-            forms.append(pieces)
-        events.append((forms[0], forms[1]))
-    if len(parts) == 1:
-        pattern = "{s} {0}"
-    else:
+    events = [_event(phrases, pronoun, rng, unseen, len(parts) == 1) for phrases in parts]
+    pattern = "{s} {0}"
+    if len(parts) > 1:
         pattern = pick((CONNECTIVES_UNSEEN if unseen else CONNECTIVES)[len(parts)], rng)
-    pieces = []
-    after_pronoun = False
-    for piece in re.split(r"(\{[^}]*\})", pattern):
+    pieces: list[Piece] = []
+    form = "third"
+    for piece in filter(None, _SLOT.split(pattern)):
         if piece == "{s}":
             pieces.append((subject, None))
         elif piece == "{p}":
             pieces.append((pronoun, None))
-            after_pronoun = _plural(pronoun)
-            continue
-        elif re.fullmatch(r"\{\d(:ing)?\}", piece):
-            form = events[int(piece[1])][1 if ":" in piece else 0]
-            pieces += [(_fit("they", text) if after_pronoun else text, phrase) for text, phrase in form]
-            after_pronoun = False
-        elif piece:
+            form = "base" if pronoun == "they" else "third"
+        elif piece[0] == "{":
+            pieces += events[int(piece[1])]["ing" if "ing" in piece else form]
+            form = "third"
+        else:
             pieces.append((piece, None))
-    text, words = "", []
+    text = ""
+    words: list[dict] = []
     for piece, phrase in pieces:
-        if piece == "{p}":
-            piece = pronoun
         if phrase is not None:
             words += _ground(piece, phrase, len(text))
         text += piece
@@ -240,8 +247,7 @@ def caption(
     order = {word.start: i for i, word in enumerate(split_words(text))}
     for word in words:
         word["index"] = order[word.pop("at")]
-    segments = ["".join(pronoun if piece == "{p}" else piece for piece, _ in event[0]) for event in events]
-    return text, words, segments
+    return text, words, ["".join(piece for piece, _ in event["third"]) for event in events]
 
 
 def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
@@ -273,7 +279,7 @@ def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
 
 def training_wordings() -> list[str]:
     """Every training wording in both forms, with the slots empty: what must not hold a held-out word."""
-    out = list(SUBJECTS) + [c for group in CONNECTIVES.values() for c in group] + list(WHILE)
+    out: list[str] = [*SUBJECTS, *WHILE, *(c for group in CONNECTIVES.values() for c in group)]
     out += [a for group in ADVERBS.values() for a in group] + [c for group in COUNTS.values() for c in group]
     for concept in CONCEPTS.values():
         for text in concept.seen:
@@ -287,14 +293,3 @@ def held_out_in(text: str) -> list[str]:
     low = f" {re.sub(r'[^a-z -]', ' ', text.lower())} "
     low = re.sub(r"\s+", " ", low)
     return sorted(p for p in HELD_OUT if f" {p} " in low)
-
-
-_BASE = {
-    third(verb): verb
-    for concept in CONCEPTS.values()
-    for text in (*concept.seen, *concept.unseen)
-    for verb in re.findall(r"\[(\w+)\]", text)
-}
-for _verb in ("walk", "run", "jog"):
-    _BASE[third(_verb)] = _verb
-_BASE["is"] = "are"

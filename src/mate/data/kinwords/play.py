@@ -41,7 +41,8 @@ def _compatible(a: Event | None, b: Event) -> bool:
     if a is None:
         return False
     first, second = a.values["legs"][-1], b.values["legs"][0]
-    return first[1] > 0.3 and second[1] > 0.3 and "limp" not in (a.action, b.action)
+    alike = 0.4 < first[1] / second[1] < 2.5 if min(first[1], second[1]) > 0.3 else False
+    return alike and not {"limp", "skip"} & {a.action, b.action}
 
 
 def _legs(bout: list[Event], program: Program, margin: float) -> list[Leg]:
@@ -84,21 +85,34 @@ def _legs(bout: list[Event], program: Program, margin: float) -> list[Leg]:
     return out
 
 
+def _styled(legs: list[Leg], style: dict[str, float], lean: float) -> list[Leg]:
+    """The legs as one body goes them: its own factors on the gait's numbers, its own lean (degrees)."""
+    out = []
+    for leg in legs:
+        own = {name: getattr(leg.gait, name) * factor for name, factor in style.items()}
+        out.append(replace(leg, gait=replace(leg.gait, lean=leg.gait.lean + lean, **own)))
+    return out
+
+
 def play(program: Program, rng: np.random.Generator) -> Array:
     """Joints (T, 22, 3) float32 of a program; the body's details come from `rng`."""
-    frames = int(round(program.seconds * FPS))
-    before = int(round(RUN_IN * FPS)) + 4 if program.moving_start else 0
-    after = int(round(RUN_IN * FPS)) + 4 if program.moving_end else 0
+    frames = round(program.seconds * FPS)
+    margin = round(RUN_IN * FPS) + 4
+    before, after = margin if program.moving_start else 0, margin if program.moving_end else 0
     t = np.arange(-before, frames + after) / FPS
     stage = Stage(t, rng)
     gestures.idle(stage)
-    bouts = [_legs(bout, program, RUN_IN) for bout in _bouts(program.events)]
+    names = ("arms", "lift", "width", "bob", "twist", "sway")
+    style: dict[str, float] = dict(zip(names, np.exp(rng.normal(0.0, 0.14, len(names))).tolist(), strict=True))
+    lean = float(rng.normal(0.0, 1.5))
+    grouped = _bouts(program.events)
+    bouts = [_styled(_legs(bout, program, RUN_IN), style, lean) for bout in grouped]
     for legs in bouts:
         command(stage, legs)
     for event in program.events:
-        _play_before(stage, event, program)
+        _act(stage, event, program)
     stage.plan_root()
-    for legs, bout in zip(bouts, _bouts(program.events), strict=True):
+    for legs, bout in zip(bouts, grouped, strict=True):
         first = int(rng.integers(2))
         leg = legs[0]
         if leg.aside or leg.ahead == 0.0:
@@ -109,39 +123,39 @@ def play(program: Program, rng: np.random.Generator) -> Array:
     return joints[before : before + frames].astype(np.float32)
 
 
-def _play_before(stage: Stage, event: Event, program: Program) -> None:
-    """Everything but footsteps."""
+def _act(stage: Stage, event: Event, program: Program) -> None:
+    """Writes everything of an event but its footsteps."""
+    last = event is program.events[-1]
+    if event.kind == "arms":
+        _arms(stage, event, program, last)
+    elif event.kind == "head":
+        _head(stage, event, last)
+    elif event.kind == "body":
+        _body(stage, event, program, last)
+    if event.meanwhile is not None:
+        after = () if last else (event,)
+        _act(stage, event.meanwhile, replace(program, events=(event.meanwhile, *after)))
+
+
+def _arms(stage: Stage, event: Event, program: Program, last: bool) -> None:
+    """Raised, waving, pointing and folded arms stay up where nothing follows."""
     events = program.events
-    last = event is events[-1]
-    a, b, v, side = event.start, event.end, event.values, event.side
-    name = event.action
-    hold = last and name in ("kneel", "crouch", "bend", "point", "cross", "look", "look_up", "look_down")
-    far = program.seconds + 9.0
+    name, side, v = event.action, event.side, event.values
+    a, b = event.start, event.end
     if name.startswith("raise"):
-        lowered = not last and events[events.index(event) + 1].action.startswith("lower")
-        if lowered:
-            fall = events[events.index(event) + 1]
-            gestures.raise_arm(
-                stage, side, a, fall.start + fall.values["fall"], v["rise"], fall.values["fall"], v["height"], v["way"]
-            )
-        else:
-            gestures.raise_arm(
-                stage, side, a, b, v["rise"], None if last else min(v["rise"], 0.4 * (b - a)), v["height"], v["way"]
-            )
-    elif name.startswith("lower"):
-        if event is events[0]:
-            gestures.lower_arm(stage, side, a, b, v["fall"])
+        following = None if last else events[events.index(event) + 1]
+        fall = None if last else min(v["rise"], 0.4 * (b - a))
+        if following is not None and following.action.startswith("lower"):
+            fall = following.values["fall"]
+            b = following.start + fall
+        gestures.raise_arm(stage, side, a, b, v["rise"], fall, v["height"], v["way"])
+    elif name.startswith("lower") and event is events[0]:
+        # After a raise the raise itself brings the arm down.
+        gestures.lower_arm(stage, side, a, b, v["fall"])
     elif name.startswith("wave"):
-        gestures.wave(
-            stage,
-            side,
-            a,
-            b if not last or event.count else max(b, program.seconds),
-            v["period"],
-            event.count or None,
-            v["extent"],
-            lower=not last or bool(event.count),
-        )
+        through = last and not event.count
+        end = max(b, program.seconds) if through else b
+        gestures.wave(stage, side, a, end, v["period"], event.count or None, v["extent"], lower=not through)
     elif name.startswith("punch"):
         gestures.punch(stage, side, a, b, v["times"])
     elif name == "throw":
@@ -149,31 +163,44 @@ def _play_before(stage: Stage, event: Event, program: Program) -> None:
     elif name == "clap":
         gestures.clap(stage, a, b, v["times"])
     elif name == "point":
-        gestures.point(stage, side, a, b, v["where"], hold)
+        gestures.point(stage, side, a, b, v["where"], last)
     elif name == "cross":
-        gestures.cross(stage, a, b, hold)
+        gestures.cross(stage, a, b, last)
     elif name == "circle_arm":
         gestures.swing_arms(stage, side, a, b, v["period"], v["size"], v["sense"])
-    elif name == "nod":
+
+
+def _head(stage: Stage, event: Event, last: bool) -> None:
+    a, b, v = event.start, event.end, event.values
+    if event.action == "nod":
         gestures.nod(stage, a, b, v["times"])
-    elif name == "shake":
+    elif event.action == "shake":
         gestures.shake(stage, a, b, v["times"])
-    elif name.startswith("look"):
-        gestures.look(stage, a, b, v["where"], hold)
-    elif name == "sit_still":
+    else:
+        gestures.look(stage, a, b, v["where"], last and event.action != "look_around")
+
+
+def _body(stage: Stage, event: Event, program: Program, last: bool) -> None:
+    """Low postures are kept where nothing follows."""
+    events = program.events
+    name, side, v = event.action, event.side, event.values
+    a, b = event.start, event.end
+    if name == "sit_still":
         postures.sit(stage, None, None)
     elif name == "sit":
         up = next((e for e in events if e.action == "stand_up" and e.start >= b), None)
         postures.sit(stage, (a, b), None if up is None else (up.start, up.end))
-    elif name == "stand_up":
-        if event is events[0]:
-            postures.sit(stage, None, (a, b))
-    elif name == "kneel":
-        postures.kneel(stage, a, far if hold else b, side, v["down"], None if hold else v["down"])
-    elif name == "crouch":
-        postures.crouch(stage, a, far if hold else b, v["down"], None if hold else v["down"], v["extent"])
-    elif name == "bend":
-        postures.bend(stage, a, far if hold else b, v["down"], None if hold else v["down"], v["extent"])
+    elif name == "stand_up" and event is events[0]:
+        # After a "sit" the sitting itself ends with getting up.
+        postures.sit(stage, None, (a, b))
+    elif name in ("kneel", "crouch", "bend"):
+        end, up = (program.seconds + 9.0, None) if last else (b, v["down"])
+        if name == "kneel":
+            postures.kneel(stage, a, end, side, v["down"], up)
+        elif name == "crouch":
+            postures.crouch(stage, a, end, v["down"], up, v["extent"])
+        else:
+            postures.bend(stage, a, end, v["down"], up, v["extent"])
     elif name == "squat":
         postures.squat(stage, a, b, event.count)
     elif name == "bow":
@@ -184,9 +211,3 @@ def _play_before(stage: Stage, event: Event, program: Program) -> None:
         postures.hop(stage, a, b, side, v["times"], v["far"])
     elif name == "kick":
         postures.kick(stage, a, b, side, v["times"], v["extent"])
-    if event.meanwhile is not None:
-        _play_before(
-            stage,
-            event.meanwhile,
-            replace(program, events=(event.meanwhile,)) if last else replace(program, events=(event.meanwhile, event)),
-        )

@@ -45,50 +45,45 @@ def sit(stage: Stage, down: tuple[float, float] | None, up: tuple[float, float] 
 
 
 def kneel(stage: Stage, start: float, end: float, side: str, down: float, up: float | None) -> None:
-    """Kneels on the left or right knee (or both) over `down` seconds; rises over `up` seconds before `end`, or stays."""
+    """Kneels on the left or right knee over `down` seconds; rises over `up` seconds before `end`, or stays.
+
+    The other foot steps forward first, then the kneeling foot goes back and stands on its toes.
+    """
     t = stage.t
-    low = ramp(t, start, start + down) * (1.0 if up is None else 1.0 - ramp(t, end - up, end))
-    knees = SIDES if side == "both" else (side,)
-    _fold(stage, low, -0.445, 0.0 if side == "both" else -0.02, 0, 3)
-    for k, name in enumerate(knees):
-        foot = 0 if name == "left" else 1
-        delay = 0.12 * k * down
-        back = -0.44 if side == "both" else -0.46
-        stage.moves.append(
-            FootMove(
-                foot,
-                start + 0.05 * down + delay,
-                start + 0.6 * down + delay,
-                start,
-                height=0.1,
-                offset=(0.0, back),
-                toe_off=10 * DEGREE,
-                strike=-72 * DEGREE,
-            )
-        )
-        stage.airborne.append(
-            _kneeling_foot(stage, foot, start + 0.1 * down, start + down, None if up is None else (end - up, end), back)
-        )
-        if up is not None:
-            stage.moves.append(FootMove(foot, end - 0.65 * up + delay, end - 0.05 * up + delay, end, height=0.1))
-    if side != "both":
-        foot = 1 if side == "left" else 0
-        stage.moves.append(
-            FootMove(foot, start - 0.35, start, start, height=0.07, offset=(0.0, 0.24), toe_off=8 * DEGREE)
-        )
-        if up is not None:
-            stage.moves.append(FootMove(foot, end, end + 0.35, end + 0.35, height=0.07, toe_off=8 * DEGREE))
-    _arms(stage, 0.8 * low, (22, 10, 12, 45, 0))
-
-
-def _kneeling_foot(
-    stage: Stage, foot: int, a: float, b: float, up: tuple[float, float] | None, back: float
-) -> tuple[int, Array, Array, Array]:
-    """The foot behind stands on its toes, heel up: only its pitch is drawn, its place is where it stepped."""
-    weight = ramp(stage.t, a, b) * (1.0 if up is None else 1.0 - ramp(stage.t, up[0], up[0] + 0.5 * (up[1] - up[0])))
+    rising = 1.0 if up is None else 1.0 - ramp(t, end - up, end - 0.3 * up)
+    low = ramp(t, start + 0.2 * down, start + down) * rising
+    _fold(stage, low, -0.457, -0.02, 0, 3)
+    foot = 0 if side == "left" else 1
+    front = 1 - foot
     sign = 1.0 if foot == 0 else -1.0
-    where = np.tile([sign * HIP_WIDTH, 0.0, back - 0.035], (len(stage.t), 1))
-    return foot, weight, where, np.full(len(stage.t), -72 * DEGREE)
+    back, ahead, toes = -0.46, 0.24, 72 * DEGREE
+    stage.moves.append(
+        FootMove(front, start, start + 0.28 * down, start, height=0.07, offset=(0.0, ahead), toe_off=8 * DEGREE)
+    )
+    stage.moves.append(
+        FootMove(
+            foot,
+            start + 0.3 * down,
+            start + 0.72 * down,
+            start,
+            height=0.1,
+            offset=(0.0, back),
+            toe_off=10 * DEGREE,
+            strike=-toes,
+        )
+    )
+    tipped = ramp(t, start + 0.35 * down, start + down)
+    if up is not None:
+        tipped = tipped * (1.0 - ramp(t, end - up, end - 0.5 * up))
+        stage.moves.append(FootMove(foot, end - 0.7 * up, end - 0.3 * up, end, height=0.1))
+        stage.moves.append(FootMove(front, end - 0.3 * up, end - 0.02, end, height=0.07, toe_off=8 * DEGREE))
+    # Only the pitch of the foot behind is drawn: its place is where it stepped.
+    where = np.tile([sign * HIP_WIDTH, 0.0, back - 0.035], (len(t), 1))
+    planted = ramp(t, start + 0.72 * down, start + down)
+    if up is not None:
+        planted = planted * (1.0 - ramp(t, end - up, end - 0.7 * up))
+    stage.airborne.append((foot, planted, where, np.full(len(t), -toes)))
+    _arms(stage, 0.8 * low, (22, 10, 12, 45, 0))
 
 
 def crouch(stage: Stage, start: float, end: float, down: float, up: float | None, depth: float = 1.0) -> None:

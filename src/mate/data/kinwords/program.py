@@ -26,28 +26,20 @@ class Program:
 
 # How often each action stands alone. The first block is what a generator is asked for most; it makes up about 45 %.
 ALONE = {
-    "walk": 9, "run": 5, "backwards": 4, "walk_turn": 9, "raise": 8, "raise_both": 4, "wave": 6, "wave_both": 3,
-    "jog": 2, "sprint": 2, "tiptoe": 2, "march": 2, "limp": 2, "creep": 1, "sidestep": 3, "diagonal": 2, "walk_turn_slight": 2, "walk_turn_back": 2,
-    "turn": 3, "turn_quarter": 1.5, "turn_around": 1.5, "spin": 2, "circle": 6, "zigzag": 2, "eight": 1.5, "stand": 3,
-    "raise_half": 1, "raise_slight": 1, "lower": 1.5, "lower_both": 0.8, "punch": 2, "punch_both": 1, "throw": 2, "clap": 2, "point": 2, "cross": 1, "circle_arm": 1,
+    "walk": 13, "run": 7, "backwards": 6, "walk_turn": 13, "raise": 12, "raise_both": 6, "wave": 9, "wave_both": 5,
+    "jog": 2, "sprint": 2, "tiptoe": 2, "march": 2, "limp": 2, "creep": 1, "skip": 1.5, "sidestep": 3, "diagonal": 2,
+    "walk_turn_slight": 2, "walk_turn_back": 2, "turn": 3, "turn_quarter": 1.5, "turn_around": 1.5, "spin": 2,
+    "circle": 6, "zigzag": 2, "eight": 1.5, "stand": 3,
+    "raise_half": 1, "raise_slight": 1, "lower": 1.5, "lower_both": 0.8, "punch": 2, "punch_both": 1, "throw": 2,
+    "clap": 2, "point": 2, "cross": 1, "circle_arm": 1,
     "nod": 1.5, "shake": 1.5, "look": 1.5, "look_up": 0.5, "look_down": 0.5, "look_around": 0.7,
-    "sit": 2, "stand_up": 2, "sit_still": 0.7, "kneel": 2, "crouch": 1.5, "squat": 1.5, "bend": 1.5, "bow": 2.5, "jump_up": 2.5, "jump_forward": 2.5, "jump_side": 1,
-    "hop": 1.5, "hop_forward": 1, "kick": 2.5,
+    "sit": 2, "stand_up": 2, "sit_still": 0.7, "kneel": 2, "crouch": 1.5, "squat": 1.5, "bend": 1.5, "bow": 2.5,
+    "jump_up": 2.5, "jump_forward": 2.5, "jump_side": 1, "hop": 1.5, "hop_forward": 1, "kick": 2.5,
 }  # fmt: skip
 MEANWHILE_ARMS = ("wave", "wave_both", "raise", "raise_both", "clap", "point", "circle_arm", "cross")
 MEANWHILE_HEAD = ("look", "nod", "shake")
-CALM = (
-    "walk",
-    "backwards",
-    "tiptoe",
-    "march",
-    "sidestep",
-    "diagonal",
-    "circle",
-    "stand",
-    "walk_turn",
-    "jog",
-    "sit_still",
+CALM = frozenset(
+    {"walk", "backwards", "tiptoe", "march", "sidestep", "diagonal", "circle", "stand", "walk_turn", "jog", "sit_still"}
 )
 
 
@@ -114,25 +106,11 @@ def _with_meanwhile(event: Event, rng: np.random.Generator) -> Event:
     name = options[int(rng.integers(len(options)))]
     length = event.end
     other = MAKERS[name](name, rng, max(length, 2.0))
-    if name in (
-        "nod",
-        "shake",
-        "clap",
-        "point",
-        "look",
-        "circle_arm",
-        "wave",
-        "wave_both",
-        "cross",
-        "raise",
-        "raise_both",
-    ):
-        # Fills the whole stretch, so that "while" is true throughout.
-        values = dict(other.values)
-        if name in ("nod", "shake", "clap"):
-            each = {"nod": 0.75, "shake": 0.75, "clap": 0.5}[name]
-            values["times"] = max(2, int((length - 0.4) / each))
-        other = replace(other, start=0.0, end=length, count=0, values=values, adverbs=())
+    # It fills the whole stretch, so that "while" is true throughout.
+    values = dict(other.values)
+    if name in ("nod", "shake", "clap"):
+        values["times"] = max(2, int((length - 0.4) / (0.5 if name == "clap" else 0.75)))
+    other = replace(other, start=0.0, end=length, count=0, values=values, adverbs=())
     return replace(event, meanwhile=other)
 
 
@@ -157,5 +135,3 @@ def _lay_out(events: list[Event], rng: np.random.Generator) -> Program:
     if last.end > seconds:
         placed[-1] = replace(last, end=seconds)
     return Program(tuple(placed), min(LONGEST, np.ceil(seconds * FPS - 1e-6) / FPS), moving_start, moving_end)
-
-

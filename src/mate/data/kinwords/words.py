@@ -1,4 +1,4 @@
-"""The vocabulary: concepts with seen and unseen wordings, the joints that words are about, and wordings held out from every training caption."""
+"""The vocabulary: concepts with seen and unseen wordings, the joints that words are about, and what no training caption may hold."""
 
 from dataclasses import dataclass
 
@@ -109,6 +109,17 @@ CONCEPTS: dict[str, Concept] = {
             "[limp] on the {side} leg",
         ),
         ("[walk] with a lame {side} leg", "[drag] along on an injured {side} leg"),
+    ),
+    "skip": Concept(
+        (
+            "[skip] forward",
+            "[skip] along",
+            "[skip] ahead",
+            "[move] forward skipping",
+            "[skip] straight ahead",
+            "[go] skipping",
+        ),
+        ("[gambol] forward", "[caper] ahead"),
     ),
     "creep": Concept(
         (

@@ -40,7 +40,13 @@ class MoMaskGenerator(nn.Module):
 
     fps = FPS
 
-    def __init__(self, config: MoMaskConfig, encoder: TextEncoder | None = None, text_dim: int = 384, facts: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        config: MoMaskConfig,
+        encoder: TextEncoder | None = None,
+        text_dim: int = 384,
+        facts: dict[str, Any] | None = None,
+    ):
         super().__init__()
         self.config = config
         self.facts = dict(facts or {})
@@ -76,13 +82,17 @@ class MoMaskGenerator(nn.Module):
             name, patch = self._encoder_source
             self._encoder = TextEncoder.from_pretrained(name, patch=patch)
             if self._encoder.dim != self.text_dim:
-                raise MateError(f"{name} gives vectors of {self._encoder.dim} numbers, the generator was trained on {self.text_dim}")
+                raise MateError(
+                    f"{name} gives vectors of {self._encoder.dim} numbers, the generator was trained on {self.text_dim}"
+                )
         return self._encoder
 
     @encoder.setter
     def encoder(self, encoder: TextEncoder) -> None:
         if encoder.dim != self.text_dim:
-            raise MateError(f"got a text encoder of {encoder.dim} dimensions, the generator was trained on {self.text_dim}")
+            raise MateError(
+                f"got a text encoder of {encoder.dim} dimensions, the generator was trained on {self.text_dim}"
+            )
         self._encoder = encoder
 
     # ------------------------------------------------------------------------------------------------------------- training
@@ -117,7 +127,9 @@ class MoMaskGenerator(nn.Module):
             if not text.strip():
                 raise MateError(f"{which} is empty; say in words what the body does")
             if len(text) > MAX_CHARACTERS:
-                raise MateError(f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it")
+                raise MateError(
+                    f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
+                )
 
     @torch.inference_mode()
     def sample(
@@ -144,7 +156,9 @@ class MoMaskGenerator(nn.Module):
             motions: list[np.ndarray] = []
             for start in range(0, len(texts), _CHUNK):
                 part = slice(start, start + _CHUNK)
-                motions += self._sample(texts[part], None if lengths is None else lengths[part], seed, start, guidance, foot_lock)
+                motions += self._sample(
+                    texts[part], None if lengths is None else lengths[part], seed, start, guidance, foot_lock
+                )
                 if progress is not None:
                     progress(len(motions), len(texts))
             return motions
@@ -229,7 +243,9 @@ class MoMaskGenerator(nn.Module):
             settings, name, dim = config["config"], str(config["text_encoder"]), int(config["text_dim"])
         except (KeyError, ValueError) as error:
             raise MateError(f"{path}: config.json lacks {error}; get the model folder again") from error
-        model = cls(from_dict(MoMaskConfig, settings), text_dim=dim, facts={k: v for k, v in config.items() if k not in known})
+        model = cls(
+            from_dict(MoMaskConfig, settings), text_dim=dim, facts={k: v for k, v in config.items() if k not in known}
+        )
         for key, value in model.state_dict().items():
             if key.endswith(_DERIVED):
                 books = key.removesuffix(_DERIVED)

@@ -7,8 +7,8 @@
     5. length    the length predictor learns token counts
     6. the model folder
 
-`OUT.train/` holds the stages' runs and the cached tokens and texts; `OUT/` is the model folder that appears at the end of each stage set. The same
-command continues an interrupted training.
+`OUT.train/` holds the stages' runs and the cached tokens and texts; `OUT/` is the model folder, written at the end of each
+call. The same command continues an interrupted training.
 """
 
 import hashlib
@@ -20,19 +20,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mate.data.dataset import MotionTextDataset, open_dataset
+from mate.checkpoints import load_strict
+from mate.data.dataset import MotionTextDataset, grouped_std, open_dataset
 from mate.errors import MateError
 from mate.files import atomic_path
-from mate.generate.momask.config import MoMaskConfig, to_dict
+from mate.generate.momask.config import MoMaskConfig
 from mate.generate.momask.model import FPS, MoMaskGenerator
 from mate.generate.momask.vqvae import MotionVQ, parameter_count, vq_losses
 from mate.text.encoder import TextEncoder
 from mate.text.patch import tensor_sha256
-from mate.training import TrainConfig, TrainReport, mix_seed, train
+from mate.training import LossFn, TrainConfig, TrainReport, mix_seed, train
 
 STAGES = ("vq", "masked", "residual", "length")
+FINAL = "final.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,14 @@ class Clips:
     """
 
     def __init__(self, sets: Sequence[MotionTextDataset], weights: Sequence[float], balance: float, shortest: int):
-        chosen = [(ds, i, w) for ds, w in zip(sets, _per_clip(sets, weights, balance), strict=True) for i in range(len(ds))]
+        chosen = [
+            (ds, i, w) for ds, w in zip(sets, _per_clip(sets, weights, balance), strict=True) for i in range(len(ds))
+        ]
         rows = [(ds, i, float(w[i])) for ds, i, w in chosen if ds.lengths[i] >= shortest and ds.captions[i]]
         if not rows:
-            raise MateError(f"no clip of at least {shortest} frames with a caption in {', '.join(str(ds.folder) for ds in sets)}")
+            raise MateError(
+                f"no clip of at least {shortest} frames with a caption in {', '.join(str(ds.folder) for ds in sets)}"
+            )
         self.lengths = np.array([ds.lengths[i] for ds, i, _ in rows])
         self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1]))
         self.features = np.empty((int(self.lengths.sum()), sets[0].mean.shape[0]), np.float32)
@@ -73,7 +81,9 @@ class Clips:
         weight = np.array([w for _, _, w in rows])
         self.weights = weight / weight.sum()
         number: dict[str, int] = {}
-        self.captions = [np.array([number.setdefault(c.text, len(number)) for c in ds.captions[i]]) for ds, i, _ in rows]
+        self.captions = [
+            np.array([number.setdefault(c.text, len(number)) for c in ds.captions[i]]) for ds, i, _ in rows
+        ]
         self.texts = list(number)
         self.license = "; ".join(dict.fromkeys(ds.license for ds in sets))
         self.names = [ds.names[i] for ds, i, _ in rows]
@@ -88,8 +98,6 @@ class Clips:
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """(mean, std) of the raw features over all clips, (263,) each; std averaged within HumanML3D's feature groups."""
-        from mate.data.dataset import grouped_std
-
         count, total, squares = 0, np.zeros(self.features.shape[1]), np.zeros(self.features.shape[1])
         for start in range(0, len(self.features), 65_536):
             part = self.features[start : start + 65_536].astype(np.float64)
@@ -110,7 +118,9 @@ def _per_clip(sets: Sequence[MotionTextDataset], weights: Sequence[float], balan
         counts: dict[str, int] = {}
         for content in contents:
             counts[content] = counts.get(content, 0) + 1
-        own = np.array([float(meta[i].get("weight", 1.0)) * (counts[c] ** -balance if c else 1.0) for i, c in enumerate(contents)])
+        own = np.array(
+            [float(meta[i].get("weight", 1.0)) * (counts[c] ** -balance if c else 1.0) for i, c in enumerate(contents)]
+        )
         out.append(own / own.sum() * share)
     return out
 
@@ -214,7 +224,9 @@ def token_batches(
     return batch
 
 
-def length_batches(clips: Clips, pooled: Tensor, stride: int, size: int, seed: int) -> Callable[[int], tuple[Tensor, Tensor]]:
+def length_batches(
+    clips: Clips, pooled: Tensor, stride: int, size: int, seed: int
+) -> Callable[[int], tuple[Tensor, Tensor]]:
     """Batch number -> token counts (size,) and text vectors (size, S)."""
     cumulative = np.cumsum(clips.weights)
 
@@ -227,7 +239,9 @@ def length_batches(clips: Clips, pooled: Tensor, stride: int, size: int, seed: i
     return batch
 
 
-def _token_loss(module: nn.Module, batch: TokenBatch, generator: torch.Generator, layer: int | None) -> dict[str, Tensor]:
+def _token_loss(
+    module: nn.Module, batch: TokenBatch, generator: torch.Generator, layer: int | None
+) -> dict[str, Tensor]:
     tokens = batch.tokens if layer is None else batch.tokens[..., layer]
     loss, right = module(tokens, batch.mask, batch.pooled, generator)
     return {"cross_entropy": loss, "accuracy": right.detach()}
@@ -235,9 +249,6 @@ def _token_loss(module: nn.Module, batch: TokenBatch, generator: torch.Generator
 
 def _cached(path: Path, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Tensors from `path` if they were made from the same inputs (`key`), else made and written there."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
     if path.is_file():
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("key") == key:
@@ -263,7 +274,7 @@ def train_generator(
     encoder: TextEncoder,
     patch: str | Path | None = None,
     weights: Sequence[float] | None = None,
-    balance: float = 0.5,
+    balance: float = 0.0,
     phases: int = 2,
     init: str | Path | None = None,
     stages: Sequence[str] = STAGES,
@@ -322,25 +333,15 @@ def train_generator(
     if init is None:
         mean, std = clips.moments()
         model.vq.normalizer.set(mean, std, config.vq.feat_bias)
-    pooled = _encode_texts(encoder, clips, work)
-    if init is None:
-        for part in (model.masked.condition.normalizer, model.residual.condition.normalizer, model.length.normalizer):
-            part.set(pooled)
     reports: dict[str, TrainReport] = {}
 
-    def run(stage: str, module: nn.Module, batch: Callable[[int], object], loss: Callable, settings: TrainConfig) -> None:
+    def run(stage: str, module: nn.Module, batch: Callable[[int], object], loss: LossFn, settings: TrainConfig) -> None:
+        folder = work / stage
         if stage in stages:
-            reports[stage] = train(module, batch, loss, work / stage, settings, name=stage, quiet=quiet)
-        elif (work / stage / "final.safetensors").is_file():
-            from mate.checkpoints import load_strict
-            from safetensors.torch import load_file
-
-            load_strict(module, load_file(work / stage / "final.safetensors"), work / stage)
-        if stage in stages:
-            from safetensors.torch import save_file
-
-            with atomic_path(work / stage / "final.safetensors") as tmp:
-                save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, tmp)
+            reports[stage] = train(module, batch, loss, folder, settings, name=stage, quiet=quiet)
+            _keep(folder, module, reports[stage])
+        elif (folder / FINAL).is_file():
+            load_strict(module, load_file(folder / FINAL), folder)
         module.cpu().eval()
 
     size = max(1, config.batch_frames // config.vq.window)
@@ -350,24 +351,52 @@ def train_generator(
         lambda module, batch, generator: vq_losses(module, model.vq, batch, generator), config.train_vq,
     )  # fmt: skip
     if any(stage in stages for stage in STAGES[1:]):
+        pooled = _encode_texts(encoder, clips, work)
+        if init is None:
+            for part in (model.masked.condition.normalizer, model.residual.condition.normalizer, model.length.normalizer):
+                part.set(pooled)
         key = f"{clips.digest()} {_weights_digest(model.vq)} {phases}"
-        tokens = _cached(work / "tokens.safetensors", key, lambda: _as_tensors(tokenize(model.vq, clips, phases)))
+        tokens = _cached(
+            work / "tokens.safetensors",
+            key,
+            lambda: _as_tensors(tokenize(model.vq.to(config.train_masked.device), clips, phases)),
+        )
+        model.vq.cpu()
         cached = Tokens(tokens["tokens"], tokens["starts"].numpy(), tokens["counts"].numpy())
 
         def batches(seed: int) -> Callable[[int], TokenBatch]:
             return token_batches(clips, cached, pooled, model.max_tokens, config.batch_tokens, seed)
 
         run("masked", model.masked, batches(seeds[1]), lambda m, b, g: _token_loss(m, b, g, 0), config.train_masked)
-        run("residual", model.residual, batches(seeds[2]), lambda m, b, g: _token_loss(m, b, g, None), config.train_residual)
+        run(
+            "residual",
+            model.residual,
+            batches(seeds[2]),
+            lambda m, b, g: _token_loss(m, b, g, None),
+            config.train_residual,
+        )
         run(
             "length", model.length, length_batches(clips, pooled, config.vq.stride, config.batch_texts, seeds[3]),
             lambda m, b, g: {"cross_entropy": m(*b, g)}, config.train_length,
         )  # fmt: skip
-    model.facts["training"] = {stage: {"steps": r.steps, "minutes": round(r.seconds / 60, 1), **r.losses} for stage, r in reports.items()}
+    known = [(stage, work / stage / "report.json") for stage in STAGES]  # of earlier calls too
+    model.facts["training"] = {stage: json.loads(path.read_text()) for stage, path in known if path.is_file()}
     model.facts["training_data"] = [{"folder": ds.folder.name, "clips": len(ds), "license": ds.license} for ds in sets]
     model.save_pretrained(out, model_card(model, clips, command), patch)
-    say(f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {work} is no longer needed, except to train on")
+    say(
+        f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {work} is no longer needed, except to train on"
+    )
     return reports
+
+
+def _keep(folder: Path, module: nn.Module, report: TrainReport) -> None:
+    """What a finished stage leaves for later calls that train other stages."""
+    with atomic_path(folder / FINAL) as tmp:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, tmp)
+    losses = {name: round(value, 5) for name, value in report.losses.items()}
+    facts = {"steps": report.steps, "minutes": round(report.seconds / 60, 1), **losses}
+    with atomic_path(folder / "report.json") as tmp:
+        tmp.write_text(json.dumps(facts))
 
 
 def _start(config: MoMaskConfig, encoder: TextEncoder, init: str | Path | None) -> MoMaskGenerator:
@@ -381,16 +410,28 @@ def _start(config: MoMaskConfig, encoder: TextEncoder, init: str | Path | None) 
 
 
 def _as_tensors(tokens: Tokens) -> dict[str, Tensor]:
-    return {"tokens": tokens.tokens, "starts": torch.from_numpy(tokens.starts), "counts": torch.from_numpy(tokens.counts)}
+    return {
+        "tokens": tokens.tokens,
+        "starts": torch.from_numpy(tokens.starts),
+        "counts": torch.from_numpy(tokens.counts),
+    }
 
 
 @torch.no_grad()  # not inference mode: these tensors take part in training
 def _encode_texts(encoder: TextEncoder, clips: Clips, work: Path) -> Tensor:
     """(distinct captions, S) float32, computed once for each encoder and table."""
-    key = hashlib.sha256(json.dumps([encoder.model_id, tensor_sha256(encoder.table.float()), clips.texts]).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([encoder.model_id, tensor_sha256(encoder.table.float()), clips.texts]).encode()
+    ).hexdigest()
 
     def make() -> dict[str, Tensor]:
-        return {"pooled": torch.cat([encoder.encode(clips.texts[i : i + 256]).pooled.float().cpu() for i in range(0, len(clips.texts), 256)])}
+        # Texts of like lengths share a batch: little padding.
+        order = sorted(range(len(clips.texts)), key=lambda i: len(clips.texts[i]))
+        pooled = torch.empty(len(order), encoder.dim)
+        for start in range(0, len(order), 256):
+            part = order[start : start + 256]
+            pooled[part] = encoder.encode([clips.texts[i] for i in part]).pooled.float().cpu()
+        return {"pooled": pooled}
 
     return _cached(work / "texts.safetensors", key, make)["pooled"]
 
@@ -398,7 +439,10 @@ def _encode_texts(encoder: TextEncoder, clips: Clips, work: Path) -> Tensor:
 def model_card(model: MoMaskGenerator, clips: Clips, command: str = "") -> str:
     """The README.md of a model folder."""
     rows = [f"| {stage} | {f['steps']} | {f['minutes']} |" for stage, f in model.facts.get("training", {}).items()]
-    data = [f"- `{d['folder']}`: {d['clips']} training clips; licence: {d['license']}" for d in model.facts.get("training_data", [])]
+    data = [
+        f"- `{d['folder']}`: {d['clips']} training clips; licence: {d['license']}"
+        for d in model.facts.get("training_data", [])
+    ]
     parts = {name: parameter_count(getattr(model, name)) / 1e6 for name in STAGES}
     return "\n".join([
         "# A text-to-motion generator of mate",

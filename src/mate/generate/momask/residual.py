@@ -1,7 +1,7 @@
 """The residual transformer: the finer tokens, layer after layer, from text and the layers below.
 
-Shapes: B batch, N tokens, Q quantiser layers, W width, K codes, E code_dim, S text dimension. As in MoMask: one network for all layers, told by
-a layer token; its input is the sum of the embeddings of all layers below.
+Shapes: B batch, N tokens, Q quantiser layers, W width, K codes, E code_dim, S text dimension. As in MoMask: one network for
+all layers, told by a layer token; its input is the sum of the embeddings of all layers below.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,9 @@ class ResidualTransformer(nn.Module):
         table = self.embed[layer] if self.outputs is None else self.outputs[layer - 1]  # (B, K, E)
         return states @ table.to(states.dtype).transpose(1, 2) + self.bias[layer - 1].unsqueeze(1).to(states.dtype)
 
-    def forward(self, tokens: Tensor, mask: Tensor, pooled: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, mask: Tensor, pooled: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(cross entropy of one random layer a sample (), share of tokens that is right ()); arguments as in `MaskedTransformer`."""
         layer = torch.randint(1, self.layers, (len(tokens),), generator=generator, device=tokens.device)
         logits = self.logits(tokens, layer, self.condition(pooled, generator=generator), mask)[mask].float()
@@ -53,7 +55,9 @@ class ResidualTransformer(nn.Module):
         return F.cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean()
 
     @torch.no_grad()
-    def sample(self, base: Tensor, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig) -> Tensor:
+    def sample(
+        self, base: Tensor, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig
+    ) -> Tensor:
         """All tokens (B, N, Q) from base tokens (B, N)."""
         batch, device = len(lengths), base.device
         mask = torch.arange(base.shape[1], device=device) < torch.tensor(lengths, device=device)[:, None]

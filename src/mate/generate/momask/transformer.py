@@ -1,8 +1,9 @@
 """The masked transformer: base tokens from text, all at once, by unmasking the surest first.
 
 Shapes: B batch, N tokens, W width, K codes, S text dimension. Masks: True = valid.
-The scheme is MoMask's (there from MaskGIT): cosine schedule, BERT-style corruption, the text as one token in front, classifier-free guidance.
-Ours: pre-norm blocks (stable at the high learning rates of a short training), a learned "no text" token, a choice of noise per sample.
+The scheme is MoMask's (there from MaskGIT): cosine schedule, BERT-style corruption, the text as one token in front,
+classifier-free guidance. Ours: pre-norm blocks (stable at the high learning rates of a short training), a learned "no text"
+token, noise that belongs to a sample and not to a batch.
 """
 
 import math
@@ -82,7 +83,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """x (B, L, W); attend (B, 1, 1, L), True = may be looked at."""
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, L, W/H)
+        q, k, v = (
+            self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, H, L, W/H)
         # Spelled out: at 50 tokens in bfloat16 on a CPU this is four times as fast as the fused kernel with its backward pass.
         weights = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         if attend is not None:
@@ -186,7 +189,9 @@ class MaskedTransformer(nn.Module):
             tokens = torch.where(mask, tokens, self.codes + 1)
         return self.trunk(condition.unsqueeze(1), self.embed(tokens), mask)
 
-    def forward(self, tokens: Tensor, mask: Tensor, pooled: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, mask: Tensor, pooled: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(cross entropy on the masked tokens (), share of them that is right ()).
 
         Args:
@@ -202,7 +207,9 @@ class MaskedTransformer(nn.Module):
         return F.cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean()
 
     @torch.no_grad()
-    def sample(self, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig, guidance: float) -> Tensor:
+    def sample(
+        self, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig, guidance: float
+    ) -> Tensor:
         """Base tokens (B, max length); beyond a sample's own length they mean nothing.
 
         Args:
@@ -224,15 +231,21 @@ class MaskedTransformer(nn.Module):
         for step in range(config.steps):
             fraction = float(masked_fraction(torch.tensor(step / config.steps)))
             count = (fraction * sizes).round().clamp(min=1)
-            hidden = scores.argsort(dim=1, stable=True).argsort(1) < count[:, None]  # the least sure ones are masked again
+            hidden = (
+                scores.argsort(dim=1, stable=True).argsort(1) < count[:, None]
+            )  # the least sure ones are masked again
             ids = torch.where(hidden, self.mask_id, ids)
-            logits = self.logits(self.head(self.states(ids.repeat(2, 1) if guided else ids, condition, both_mask))).float()
+            logits = self.logits(
+                self.head(self.states(ids.repeat(2, 1) if guided else ids, condition, both_mask))
+            ).float()
             if guided:
                 with_text, without = logits.chunk(2)
                 logits = without + guidance * (with_text - without)
             drawn = torch.zeros_like(ids)
             for i, length in enumerate(lengths):
-                drawn[i, :length] = choose(logits[i, :length], config.temperature, config.top_k, noise(i, "masked").to(logits.device))
+                drawn[i, :length] = choose(
+                    logits[i, :length], config.temperature, config.top_k, noise(i, "masked").to(logits.device)
+                )
             ids = torch.where(hidden, drawn, ids)
             sure = logits.softmax(-1).gather(-1, ids.clamp(max=self.codes - 1).unsqueeze(-1)).squeeze(-1)
             scores = torch.where(hidden, sure, torch.inf)  # a token that was kept once stays

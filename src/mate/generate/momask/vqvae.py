@@ -1,8 +1,9 @@
 """The motion tokeniser: convolutional encoder and decoder around the residual quantiser.
 
 Shapes: B batch, T frames, N = T // stride tokens, C features of a frame (263), W channels, D code dimension.
-The network is MoMask's (there from T2M-GPT): strided convolutions down, dilated residual blocks, nearest-neighbour upsampling. What is ours:
-padding is masked at every convolution, so that a clip's output does not depend on what it is batched with, and a loss on joint velocities.
+The network is MoMask's (there from T2M-GPT): strided convolutions down, dilated residual blocks, nearest-neighbour
+upsampling. Ours: padding is masked at every convolution, so that a clip's output does not depend on what it is batched
+with, and a loss on joint velocities.
 """
 
 import math
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from mate.generate.momask.config import QuantizerConfig, VQConfig
 from mate.generate.momask.quantizer import ResidualQuantizer
 
-# Blocks of the 263 HumanML3D features: root (rotation velocity, planar velocity, height), local positions, 6-D rotations, velocities, contacts.
+# Blocks of the 263 HumanML3D features: root (rotation velocity, planar velocity, height), local positions, 6-D rotations,
+# velocities, contacts.
 ROOT, POSITIONS, CONTACTS = slice(0, 4), slice(4, 67), slice(259, 263)
 FOOT_ROWS = (6, 7, 9, 10)  # joints 7, 8, 10, 11 among the 21 joints after the root
 
@@ -185,7 +187,9 @@ class MotionVQ(nn.Module):
         return self.normalizer.inverse(x.float())
 
 
-def vq_losses(module: nn.Module, vq: MotionVQ, batch: tuple[Tensor, Tensor | None], generator: torch.Generator) -> dict[str, Tensor]:
+def vq_losses(
+    module: nn.Module, vq: MotionVQ, batch: tuple[Tensor, Tensor | None], generator: torch.Generator
+) -> dict[str, Tensor]:
     """The named losses of a batch (raw features (B, T, C), mask (B, T) or None), already weighted; perplexity for the log.
 
     `module` is `vq` or a wrapper of it (DDP) and makes the forward pass.
@@ -207,7 +211,9 @@ def vq_losses(module: nn.Module, vq: MotionVQ, batch: tuple[Tensor, Tensor | Non
             scale = weight / weight.mean() / config.velocity_unit
             made, real = joint_velocities(vq.normalizer.inverse(out)), joint_velocities(features)
             both = None if mask is None else mask[:, 1:] & mask[:, :-1]
-            losses["velocities"] = config.velocities * _smooth_l1((made * scale).flatten(2), (real * scale).flatten(2), both)
+            losses["velocities"] = config.velocities * _smooth_l1(
+                (made * scale).flatten(2), (real * scale).flatten(2), both
+            )
     return {**losses, "perplexity": perplexity.detach()}
 
 
