@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +86,17 @@ def test_public_names_are_there() -> None:
         assert getattr(mate, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         mate.nonsense  # noqa: B018
+
+
+def test_every_declared_dependency_is_used_and_explained() -> None:
+    """What `pip install mate-motion` brings along is imported somewhere, and docs/architecture.md says why it is there."""
+    root = SOURCE.parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    modules = {"pillow": "PIL", "tensorboard": "torch.utils.tensorboard"}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    reasons = (root / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Why each dependency")[1]
+    for requirement in project["dependencies"]:
+        name = re.split(r"[^\w-]", requirement)[0]
+        module = modules.get(name, name.replace("-", "_"))
+        assert re.search(rf"^\s*(import|from) {re.escape(module)}\b", code, re.MULTILINE), f"{name} is not used"
+        assert re.search(rf"\b{name}\b", reasons), f"docs/architecture.md does not say why {name} is there"

@@ -84,3 +84,22 @@ def test_the_annotated_tree_names_real_paths() -> None:
         path = (stack[-1][1] if stack else ROOT) / name
         assert path.exists(), f"docs/architecture.md names {path.relative_to(ROOT)}, which is not there"
         stack.append((indent, path))
+
+
+def test_names_in_the_method_page_exist() -> None:
+    """Every `mate....` name in the table of equations is a module, class or function."""
+    from importlib import import_module
+
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`(mate(?:\.\w+)+)`", text))
+    assert len(names) > 10
+    for name in sorted(names):
+        parts = name.split(".")
+        for cut in range(len(parts), 0, -1):
+            try:
+                found = import_module(".".join(parts[:cut]))
+            except ModuleNotFoundError:
+                continue
+            for attribute in parts[cut:]:
+                found = getattr(found, attribute)
+            break

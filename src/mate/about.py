@@ -18,7 +18,7 @@ from mate.checkpoints import CARD, CONFIG, WEIGHTS, default_model, sha256
 from mate.errors import MateError
 from mate.motion.skeleton import HEAD
 
-PACKAGES = ("torch", "transformers", "numpy", "scipy", "safetensors", "accelerate")
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _LONGEST_HEADER = 100_000_000  # the safetensors format's own limit
 

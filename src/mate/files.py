@@ -14,7 +14,9 @@ def _parent(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MateError(f"cannot create the folder {path.parent}: {error.strerror}; choose another output path") from error
+        raise MateError(
+            f"cannot create the folder {path.parent}: {error.strerror}; choose another output path"
+        ) from error
     if not os.access(path.parent, os.W_OK):
         raise MateError(f"cannot write into {path.parent}: permission denied; choose another output path")
     return path.parent

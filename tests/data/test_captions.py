@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mate.data.captions import mirror_caption, tag, words
 from mate.data.wordings import connect, draw, expand, gerund, paraphrases, split_subject, wordings
 

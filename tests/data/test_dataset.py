@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from mate.data.batch import collate
 from mate.data.dataset import Caption, MotionTextDataset, Sample, grouped_std, mirrored, open_dataset, write_dataset
 from mate.errors import MateError
@@ -30,7 +31,7 @@ def sample(name: str, split: str = "train", **meta: object) -> Sample:
     return Sample(name, standing(hand_up=True), captions, split, dict(meta))
 
 
-def write(folder, *samples: Sample, mirror: bool = False):  # noqa: ANN001, ANN201
+def write(folder, *samples: Sample, mirror: bool = False):
     return write_dataset(samples, folder, name="tiny", license="CC0", mirror=mirror)
 
 
@@ -50,7 +51,10 @@ def test_a_caption_about_a_part_is_an_item_of_its_own(tmp_path):
     write(tmp_path / "set", sample("a"))
     train = open_dataset(tmp_path / "set", "train")
     assert train.names == ("a", "a")
-    assert [captions[0].text for captions in train.captions] == ["a person raises the left hand", "someone lifts an arm"]
+    assert [captions[0].text for captions in train.captions] == [
+        "a person raises the left hand",
+        "someone lifts an arm",
+    ]
     assert train.lengths.tolist() == [49, 20]
     np.testing.assert_array_equal(train.features(1), train.features(0)[10:30])
 
@@ -91,7 +95,7 @@ def test_nothing_is_left_behind_when_no_clip_is_usable(tmp_path):
 def test_a_failing_source_leaves_the_old_set_alone(tmp_path):
     write(tmp_path / "set", sample("a"))
 
-    def broken():  # noqa: ANN202
+    def broken():
         yield sample("b")
         raise MateError("the source broke")
 

@@ -1,38 +1,20 @@
 """Joining, extending and the sources made of them, on small made-up motions; splits on the real archive."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+from tests.motions import gliding as body
+
 from mate.data.bandai_namco import UNSEEN_PAIRS, label_error, takes
 from mate.data.dataset import Caption, Sample, open_dataset, write_dataset
 from mate.data.extended import at_length, extended, held_window
 from mate.data.joined import LONGEST, Pool, joined, most_active_window
 from mate.errors import MateError
 from mate.motion.joining import OVERLAP, best_entry, extend, join, loops
-from mate.motion.retarget import heading, retarget_to_canonical, rotate_about_y
+from mate.motion.retarget import heading, rotate_about_y
 from mate.motion.skeleton import HUMANML3D
-
-
-def body(frames: int, speed: float = 0.05, turn: float = 0.0, lift: float = 0.0, side: str = "left") -> np.ndarray:
-    """A body gliding forward with swinging legs; turning `turn` radians, lifting a hand by `lift` in the middle. (T, 22, 3)."""
-    time = np.arange(frames) / 20.0
-    directions = np.repeat(np.array(HUMANML3D.rest_directions, dtype=np.float64)[None], frames, axis=0)
-    for joint, sign in ((4, 1), (7, 1), (5, -1), (8, -1)):
-        angle = 0.4 * sign * np.sin(2 * np.pi * time)
-        directions[:, joint] = np.stack([0 * time, -np.cos(angle), np.sin(angle)], axis=1)
-    up = np.sin(np.pi * np.clip(np.arange(frames) / frames, 0, 1)) * lift * np.pi
-    for joint in {"left": (18, 20), "right": (19, 21)}[side]:
-        directions[:, joint] = np.stack([0 * up, -np.cos(up), np.sin(up)], axis=1)
-    joints = np.zeros((frames, 22, 3))
-    joints[:, 0, 1] = 0.95
-    for joint, parent in enumerate(HUMANML3D.parents):
-        if parent >= 0:
-            joints[:, joint] = joints[:, parent] + directions[:, joint] * HUMANML3D.bone_lengths[joint]
-    angles = np.linspace(0, turn, frames)
-    joints = rotate_about_y(joints, angles)
-    steps = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=1) * speed
-    return retarget_to_canonical((joints + np.cumsum(steps, axis=0)[:, None]).astype(np.float32))
 
 
 def bones(joints: np.ndarray) -> np.ndarray:
@@ -109,7 +91,7 @@ def test_joined_clips_stay_in_the_split_of_their_takes(prepared, tmp_path):
             assert all(take.startswith(split + "_") for take in facts["takes"])
             spans = facts["segments"]
             assert 2 <= len(spans) <= 4
-            assert all(a["end"] == b["start"] for a, b in zip(spans, spans[1:], strict=False))
+            assert all(a["end"] == b["start"] for a, b in itertools.pairwise(spans))
             assert spans[0]["start"] == 0.0
             assert abs(spans[-1]["end"] * 20 - dataset.lengths[index]) <= 1.5
             assert dataset.lengths[index] <= LONGEST

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.motions import gliding as body
+
 from mate.data.dataset import PrepareReport, open_dataset, write_dataset
 from mate.data.mocap_folder import mocap_folder, read_caption_table
 from mate.errors import MateError
-
-from tests.data.test_joined import body
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(tmp_path):
     return motions
 
 
-def prepare(folder, table: str, tmp_path, name: str = "captions.csv"):  # noqa: ANN001, ANN201
+def prepare(folder, table: str, tmp_path, name: str = "captions.csv"):
     path = tmp_path / name
     path.write_text(table)
     report = PrepareReport()

@@ -1,19 +1,16 @@
 """The judge of facts: on analytic motions, under mirroring and rotation, and on real clips with labels."""
 
-import runpy
 import zipfile
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests import motions as make
 
 from mate.errors import MateError
 from mate.evaluate.obedience import FACTS, judge, judge_all
 from mate.evaluate.probes import CONTENTS
 from mate.motion.retarget import mirror, resample, retarget_to_canonical, rotate_about_y
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "motion" / "synthetic.py")))
 FPS = make.FPS
 
 
@@ -45,8 +42,7 @@ def test_a_motion_shows_its_fact_and_no_other(fact, seconds):
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_mirroring_swaps_left_and_right(fact):
-    swap = {"left": "right", "right": "left"}
-    image = "_".join(swap[word] if word in swap else word for word in fact.split("_"))
+    image = fact.replace("left", "RIGHT").replace("right", "left").lower()
     assert holding(mirror(showing(fact, 4.0))) == [image]
 
 

@@ -1,12 +1,11 @@
 """Prompts, the obedience table and its card, closeness to training clips, and `mate probe`."""
 
 import json
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests import motions as make
 
 from mate.cli.app import main
 from mate.data.wordings import wordings
@@ -31,9 +30,8 @@ from mate.evaluate.probes import (
     to_markdown,
     wilson,
 )
-from mate.motion.retarget import rotate_about_y
+from mate.motion.retarget import resample, rotate_about_y
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "motion" / "synthetic.py")))
 FPS = make.FPS
 
 
@@ -294,6 +292,15 @@ def test_a_folder_of_motions_is_judged(folder, prepared, capsys):
     assert "100 % (1/1)" in table.read_text()
 
 
+def test_other_frame_rates_are_resampled(folder, capsys):
+    for path in (folder / "made").iterdir():
+        np.save(path, resample(np.load(path), FPS, 60.0))
+    options = ["--motions", str(folder / "made"), "--prompts", str(folder / "prompts.txt"), "--fps", "60", "--json"]
+    assert main(["probe", *options]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert (card["all"]["holds"], card["seconds"]) == (2, [5.0])
+
+
 def test_a_table_is_printed_for_people(folder, capsys):
     assert main(["probe", "--motions", str(folder / "made"), "--prompts", str(folder / "prompts.txt")]) == 0
     assert "raise left hand" in capsys.readouterr().out
@@ -312,12 +319,14 @@ def spoil(folder: Path, what: str) -> None:
         np.save(folder / "made" / "0001.npy", np.full((40, 22, 3), np.nan))
     elif what == "pickle":
         np.save(folder / "made" / "0001.npy", np.array([{}], dtype=object), allow_pickle=True)
+    elif what == "text":
+        np.save(folder / "made" / "0001.npy", np.full((40, 22, 3), "a"))
     elif what == "no prompts":
         (folder / "prompts.txt").unlink()
 
 
 @pytest.mark.parametrize(
-    "what", ["unknown prompt", "missing motion", "wrong shape", "truncated", "NaN", "pickle", "no prompts"]
+    "what", ["unknown prompt", "missing motion", "wrong shape", "truncated", "NaN", "pickle", "text", "no prompts"]
 )
 def test_bad_input_is_one_line_and_status_2(folder, capsys, what):
     spoil(folder, what)

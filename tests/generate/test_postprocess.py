@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mate.generate.postprocess import LEGS, clean, lock_feet, put_on_floor, restore_bones, two_bone_ik
+from mate.generate.postprocess import LEGS, clean, keep_ankles, lock_feet, put_on_floor, restore_bones, two_bone_ik
 from mate.motion.kinematics import floor_penetration, foot_skate, jerk
 from mate.motion.skeleton import HUMANML3D
 
@@ -54,6 +54,15 @@ def test_bones_get_their_lengths_and_keep_their_directions() -> None:
     np.testing.assert_allclose(bones(out), np.repeat([HUMANML3D.bone_lengths[1:]], 60, 0), atol=1e-6)
     np.testing.assert_allclose(out[:, 0], joints[:, 0])
     assert np.isfinite(restore_bones(np.zeros((2, 22, 3)))).all()
+
+
+def test_ankles_stay_where_they_were_made() -> None:
+    joints = sliding() + np.random.default_rng(0).normal(0, 0.01, (60, 22, 3))
+    before = restore_bones(joints)
+    out = keep_ankles(before, joints)
+    np.testing.assert_allclose(bones(out), bones(before), atol=1e-6)
+    errors = [np.linalg.norm(x[:, 7:9] - joints[:, 7:9], axis=-1).mean() for x in (before, out)]
+    assert errors[1] < 0.3 * errors[0]
 
 
 def test_floor() -> None:

@@ -1,19 +1,15 @@
 """Measured facts of analytic motions, whose numbers are known, and what must not change them."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import motions as make
 
 from mate.errors import MateError
 from mate.motion import kinematics as k
 from mate.motion.retarget import mirror, rotate_about_y
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 FPS = make.FPS
 MOTIONS = {
     "stand": make.stand(2.0),

@@ -253,7 +253,8 @@ class Aligner(nn.Module):
         merged = [merge_to_fit([[n] for n in range(len(parts))], len(units) // step) for parts in captions]
         points = grid_points(len(units), step)
         minima = [fitting_minimum(len(points) - 1, len(groups), self.minimum) for groups in merged]
-        candidates = segment_features(self._encode_segments, units, points, min(minima))
+        most = max(len(groups) for groups in merged)
+        candidates = segment_features(self._encode_segments, units, points, min(minima), most)
         texts = [
             " and ".join(parts[n] for n in group)
             for parts, groups in zip(captions, merged, strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +19,31 @@ from mate.errors import MateError
 from mate.text.subtexts import split, standalone
 from mate.text.vocabulary import is_motion_word, stem
 
+# Words of side: which of them a clip shows is said by its own captions alone, never by what other clips of its content say.
+_SIDES = frozenset(
+    stem(word)
+    for word in ("left", "right", "leftwards", "rightwards", "clockwise", "anticlockwise", "counterclockwise")
+)
+
 
 @dataclass(frozen=True)
 class Item:
-    """One clip: where its features are, its captions, and the group of clips that show the same (content and style)."""
+    """One clip.
+
+    Attributes:
+        dataset, index: where its features are.
+        captions, kinds: its captions, and of each whether its wording is "seen" or "unseen" in training.
+        group: clips of one group show the same (content and style): they are no negatives of each other.
+        contents: the actions it shows, where its set says so.
+        frames: its length.
+    """
 
     dataset: int
     index: int
     captions: tuple[str, ...]
     kinds: tuple[str, ...]
     group: str
+    contents: tuple[str, ...]
     frames: int
 
 
@@ -92,14 +108,26 @@ class Corpus:
         return {caption: standalone(caption, found) for caption, found in parts.items() if len(found) > 1}
 
     @cached_property
-    def group_stems(self) -> dict[str, frozenset[str]]:
-        """For every group the stems of all words in any caption of any of its clips: what is *not* absent from them."""
-        found: dict[str, set[str]] = {}
-        for item in self.items:
-            own = found.setdefault(item.group, set())
-            for caption in item.captions:
-                own.update(stem(word.text) for word in words(caption) if is_motion_word(word.text))
-        return {group: frozenset(stems) for group, stems in found.items()}
+    def present_stems(self) -> list[frozenset[str]]:
+        """For every item the stems that are *not* absent from it.
+
+        These are the stems of all captions of its group and, as another wording of the same action is no negative, of all clips
+        that show one of its actions and nothing else; of those, words of side do not count.
+        """
+        own = [
+            {stem(word.text) for caption in item.captions for word in words(caption) if is_motion_word(word.text)}
+            for item in self.items
+        ]
+        groups: dict[str, set[str]] = {}
+        actions: dict[str, set[str]] = {}
+        for item, stems in zip(self.items, own, strict=True):
+            groups.setdefault(item.group, set()).update(stems)
+            if len(item.contents) == 1:
+                actions.setdefault(item.contents[0], set()).update(stems - _SIDES)
+        return [
+            frozenset(groups[item.group].union(*(actions.get(content, ()) for content in item.contents)))
+            for item in self.items
+        ]
 
     @cached_property
     def _group_numbers(self) -> np.ndarray:
@@ -148,16 +176,25 @@ def _items(number: int, dataset: MotionTextDataset) -> Iterator[Item]:
             index,
             tuple(texts[n] for n in kept),
             tuple(kinds[n] if n < len(kinds) else "seen" for n in kept),
-            _group(number, dataset, index, texts),
+            _group(number, facts, texts),
+            _contents(facts),
             int(lengths[index]),
         )
 
 
-def _group(number: int, dataset: MotionTextDataset, index: int, texts: Sequence[str]) -> str:
-    """Clips of one group show the same: same content and style where the set says so, else the same set of captions."""
-    facts = dataset.meta[index]
-    if "content" in facts:
-        return f"{number}/{facts['content']}/{facts.get('style', '')}"
+def _contents(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The actions that a clip's facts name: a list `contents`, or `content`, where "+" joins several."""
+    named = facts.get("contents") or [part for part in str(facts.get("content") or "").split("+") if part]
+    return tuple(str(part) for part in named)
+
+
+def _group(number: int, facts: dict[str, Any], texts: Sequence[str]) -> str:
+    """Clips of one group show the same: same content and style where the set names both, else the same set of captions.
+
+    A content alone is not enough: "raises a hand" may be the content of both hands.
+    """
+    if "content" in facts and "style" in facts:
+        return f"{number}/{facts['content']}/{facts['style']}"
     return f"{number}/" + "|".join(sorted(set(texts)))
 
 

@@ -153,11 +153,9 @@ class Sampler:
         self.stem_ids = vocabulary.stem_ids
         stems = dict(zip(vocabulary.stems, vocabulary.stem_ids.tolist(), strict=True))
         count = int(self.stem_ids.max()) + 1
-        self.present: dict[str, np.ndarray] = {}
-        for group, found in corpus.group_stems.items():
-            flags = np.zeros(count, dtype=bool)
-            flags[[stems[name] for name in found if name in stems]] = True
-            self.present[group] = flags
+        self.present = np.zeros((len(corpus), count), dtype=bool)  # [item, stem]
+        for row, found in zip(self.present, corpus.present_stems, strict=True):
+            row[[stems[name] for name in found if name in stems]] = True
         self.found = [vocabulary.find(caption) for caption in corpus.captions]
         # Rare words are drawn more often than they are written, frequent ones less: weight 1 / sqrt(count).
         self.weights = 1.0 / np.sqrt(np.array(vocabulary.counts, dtype=np.float64))
@@ -185,7 +183,7 @@ class Sampler:
         width = int(text_mask.sum(1).max())
         ids = self.tokens.ids[numbers.to(self.tokens.ids.device)].cpu()
         words, motion_of, start, end = self._words(chosen, captions, numbers.tolist(), lengths.tolist(), generator)
-        present = np.stack([self.present[corpus.items[index].group] for index in chosen])
+        present = self.present[np.asarray(chosen)]
         stems = self.stem_ids[words]
         return Batch(
             features=padded,
@@ -571,7 +569,8 @@ def _segment_item(
 ) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
     parts = [corpus.sub_texts[caption] for caption in captions]
     if config.segmentation == "semantic":
-        return aligner.segments(np.asarray(corpus.features(number)), parts)
+        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+            return aligner.segments(np.asarray(corpus.features(number)), parts)
     units = max(1, corpus.items[number].frames // config.model.stride)
     merged = [merge_to_fit([[n] for n in range(len(part))], units) for part in parts]
     return [

@@ -84,21 +84,29 @@ def grid_points(units: int, step: int) -> np.ndarray:
 
 
 def segment_features(
-    encode: Callable[[Tensor, Tensor], Tensor], units: Tensor, points: np.ndarray, minimum: int, chunk: int = 512
+    encode: Callable[[Tensor, Tensor], Tensor],
+    units: Tensor,
+    points: np.ndarray,
+    minimum: int,
+    most: int,
+    chunk: int = 512,
 ) -> Tensor:
     """E_m of every candidate segment, each encoded as a cropped motion of its own.
+
+    Two segments touch the motion's ends, so for no more than two only such candidates are encoded.
 
     Args:
         encode: (units (S, L, C), mask (S, L)) -> (S, D) normalised sequence features.
         units: (U, C) the motion's latent units before any mixing over time.
         points: (G,) grid points in units.
         minimum: the shortest segment in grid steps.
+        most: segments of the finest partition that will be asked for.
 
     Returns:
-        (G, G, D); zero where end - start < minimum.
+        (G, G, D); zero where end - start < minimum, or where no partition needs the segment.
     """
     grid = len(points)
-    pairs = [(s, e) for s in range(grid) for e in range(s + minimum, grid)]
+    pairs = [(s, e) for s in range(grid) for e in range(s + minimum, grid) if most > 2 or s == 0 or e == grid - 1]
     pairs.sort(key=lambda pair: points[pair[1]] - points[pair[0]])  # equal lengths together: little padding
     features: Tensor | None = None
     for start in range(0, len(pairs), chunk):

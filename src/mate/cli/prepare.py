@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 prepare = typer.Typer(no_args_is_help=True, help="Turn motion capture and captions into a training set.")
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="The folder to make; it is replaced when the run is complete.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="The folder to make; it is replaced when the run is complete.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same set.")]
 Mirror = Annotated[bool, typer.Option(help="Also write every clip's mirror image.")]
@@ -31,7 +33,7 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _counted(samples, total: int, progress: Callable[[int, int], None]):  # noqa: ANN001, ANN202
+def _counted(samples, total: int, progress: Callable[[int, int], None]):
     for done, sample in enumerate(samples, start=1):
         yield sample
         progress(done, total)
@@ -62,7 +64,9 @@ def mocap(
     folder: Annotated[Path, typer.Argument(help="A folder of motion files: BVH, npz, npy.")],
     captions: Annotated[Path, typer.Option(help="CSV or JSON lines: file, caption[, start, end, split].")],
     output: Output,
-    license: Annotated[str, typer.Option(help="The licence of the motion data; it follows every model trained on it.")] = "unknown",
+    license: Annotated[
+        str, typer.Option(help="The licence of the motion data; it follows every model trained on it.")
+    ] = "unknown",
     mirror: Mirror = True,
     as_json: AsJson = False,
 ) -> None:
@@ -102,7 +106,9 @@ def bandai_namco(
 def joined(
     folder: Annotated[Path, typer.Argument(help="A prepared set whose clips are joined.")],
     output: Output,
-    clips: Annotated[int, typer.Option(min=1, help="Training clips; a tenth as many for validation, a fifth for test.")] = 4000,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Training clips; a tenth as many for validation, a fifth for test.")
+    ] = 4000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -66,8 +66,7 @@ def probe(
         folder = _model_folder(str(model))
         control = real_control(data) if data is not None else None
         probed, about = _sample(folder, lengths, seeds, device)
-        fps = 20.0
-    card = {**obedience_card(probed, control, fps), **about}
+    card = {**obedience_card(probed, control), **about}
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     for target, content in ((output, text), (markdown, to_markdown(card))):
         if target is not None:
@@ -117,8 +116,8 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
     import numpy as np
 
     from mate.errors import MateError
-    from mate.evaluate.probes import Probed, match_prompts
-    from mate.motion.retarget import check_joints
+    from mate.evaluate.probes import FPS, Probed, match_prompts
+    from mate.motion.retarget import check_joints, resample
 
     if fps <= 0:
         raise MateError(f"got --fps {fps:g}, expected a positive number")
@@ -136,10 +135,11 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
     for prompt, path in zip(matched, paths, strict=True):
         try:
             joints = np.load(path, allow_pickle=False)
-            check_joints(joints, frames=1)
-        except (OSError, ValueError, EOFError, MateError) as error:
+            check_joints(joints)
+            seconds, joints = len(joints) / fps, resample(joints, fps, FPS)
+        except (OSError, ValueError, TypeError, EOFError, MateError) as error:
             raise MateError(f"{path}: {error}; expected a float array (T, 22, 3) in metres") from error
-        probed.append(Probed(prompt, float(round(len(joints) / fps)), None, joints))
+        probed.append(Probed(prompt, float(round(seconds)), None, joints))
     return probed
 
 

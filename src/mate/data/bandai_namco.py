@@ -77,7 +77,9 @@ def takes(archive: str | Path) -> list[Take]:
         if len(parts) == 4 and parts[0].startswith("dataset-"):
             found.append(Take(member, parts[0].removeprefix("dataset-"), *parts[1:]))
     if not found:
-        raise MateError(f"{archive} holds no file named like dataset-2_walk_normal_001.bvh; expected the Bandai-Namco motion set")
+        raise MateError(
+            f"{archive} holds no file named like dataset-2_walk_normal_001.bvh; expected the Bandai-Namco motion set"
+        )
     return found
 
 

@@ -14,7 +14,9 @@ _SIDES = {
 _MIRROR = {**_SIDES, **{right: left for left, right in _SIDES.items()}, "counterclockwise": "clockwise"}
 # "right" and "left" that are no sides: "all right", "right away", "right angle", "has left", "is left over".
 _NO_SIDE_BEFORE = re.compile(r"(?:\ball|\bis|\bare|\bwas|\bhas|\bhave|\bhad|\bnothing|\bthat's)\s+$", re.IGNORECASE)
-_NO_SIDE_AFTER = re.compile(r"^\s+(?:away|now|then|over\b|before|after|through|behind|angles?\b|up to\b)", re.IGNORECASE)
+_NO_SIDE_AFTER = re.compile(
+    r"^\s+(?:away|now|then|over\b|before|after|through|behind|angles?\b|up to\b)", re.IGNORECASE
+)
 _SIDE_WORD = re.compile(r"\b(counter-clockwise|anti-clockwise|" + "|".join(_MIRROR) + r")\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"\b(a)n?( (?:anti)?clockwise)\b", re.IGNORECASE)
 
@@ -51,19 +53,24 @@ def mirror_caption(text: str) -> str:
         return other.capitalize() if word[0].isupper() else other
 
     swapped = _SIDE_WORD.sub(swap, text)
-    return _ARTICLE.sub(lambda match: f"{match.group(1)}{'n' if 'anti' in match.group(2).lower() else ''}{match.group(2)}", swapped)
+    return _ARTICLE.sub(
+        lambda match: f"{match.group(1)}{'n' if 'anti' in match.group(2).lower() else ''}{match.group(2)}", swapped
+    )
 
 
 _DETERMINERS = frozenset("a an the this that these those his her their its".split())
 _PREPOSITIONS = frozenset(
-    "in on at to with from of by for into onto over under forward while as if like towards toward across along around before after".split()
+    "in on at to with from of by for into onto over under forward while as if like towards toward across along around "
+    "before after".split()
 )
 _PRONOUNS = frozenset("he she it they him them someone somebody who".split())
 _NOUNS = frozenset(
-    "person man woman figure actor hand hands arm arms leg legs foot feet head body knee knees side step steps circle left right way turn jump kick "
-    "punch wave bow dance ground floor place air energy times time line corner direction".split()
+    "person man woman figure actor hand hands arm arms leg legs foot feet head body knee knees side step steps circle left right way turn jump "
+    "kick punch wave bow dance ground floor place air energy times time line corner direction".split()
 )
-_ADVERBS = frozenset("then up down forward forwards backward backwards ahead straight once twice high again back together".split())
+_ADVERBS = frozenset(
+    "then up down forward forwards backward backwards ahead straight once twice high again back together".split()
+)
 _NUMBERS = frozenset("one two three four five several both".split())
 
 

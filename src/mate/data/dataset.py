@@ -1,13 +1,14 @@
 """Motion-text sets in HumanML3D's folder layout: writing one, and reading one back.
 
-    new_joints/NAME.npy       (T, 22, 3) float32, metres
-    new_joint_vecs/NAME.npy   (T, 263) float32, HumanML3D features
-    texts/NAME.txt            one caption a line: `caption#word/POS word/POS ...#start#end` (seconds; 0.0#0.0 = the whole clip)
-    train.txt val.txt test.txt all.txt, Mean.npy, Std.npy (of the training split)
-    meta.jsonl                one line a clip: source, licence, segments, words, ... (ours; optional when reading)
-    dataset.json              what the set is: fps, feature width, licence, counts (ours; optional when reading)
+new_joints/NAME.npy       (T, 22, 3) float32, metres
+new_joint_vecs/NAME.npy   (T, 263) float32, HumanML3D features
+texts/NAME.txt            one caption a line: `caption#word/POS word/POS ...#start#end` (seconds; 0.0#0.0 = the whole clip)
+train.txt val.txt test.txt all.txt, Mean.npy, Std.npy (of the training split)
+meta.jsonl                one line a clip: source, licence, segments, words, ... (ours; optional when reading)
+dataset.json              what the set is: fps, feature width, licence, counts (ours; optional when reading)
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class PrepareReport:
 def grouped_std(std: np.ndarray) -> np.ndarray:
     """Standard deviations averaged within HumanML3D's feature groups, (263,) -> (263,)."""
     edges = np.cumsum((0, *STD_GROUPS))
-    means = [std[start:end].mean() for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    means = [std[start:end].mean() for start, end in itertools.pairwise(edges)]
     return np.repeat(means, STD_GROUPS).astype(np.float32)
 
 
@@ -148,7 +149,9 @@ def write_dataset(
         with (root / "meta.jsonl").open("w", encoding="utf-8") as meta_file:
             for original in samples:
                 if original.split not in SPLITS:
-                    raise MateError(f"{original.name}: got split {original.split!r}, expected one of {', '.join(SPLITS)}")
+                    raise MateError(
+                        f"{original.name}: got split {original.split!r}, expected one of {', '.join(SPLITS)}"
+                    )
                 for sample in (original, mirrored(original)) if mirror else (original,):
                     if sample.name in seen:
                         raise MateError(f"two clips are called {sample.name}; names must be unique within a set")
@@ -214,7 +217,7 @@ def read_captions(path: Path) -> tuple[Caption, ...]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        text, tags, start, end = (line.split("#") + ["", "0", "0"])[:4]
+        text, tags, start, end = ([*line.split("#"), "", "0", "0"])[:4]
         try:
             # HumanML3D has a few lines whose times read "nan"; it treats them as the whole clip, and so do we.
             span = [0.0 if value.strip() in ("", "nan") else float(value) for value in (start, end)]
@@ -304,7 +307,9 @@ def open_dataset(folder: str | Path, split: str = "train") -> MotionTextDataset:
     try:
         mean, std = np.load(root / "Mean.npy"), np.load(root / "Std.npy")
     except (OSError, ValueError) as error:
-        raise MateError(f"{root}: Mean.npy or Std.npy is missing or broken; make the set again with `mate prepare`") from error
+        raise MateError(
+            f"{root}: Mean.npy or Std.npy is missing or broken; make the set again with `mate prepare`"
+        ) from error
     return MotionTextDataset(
         root, split, tuple(names), tuple(captions), tuple(spans), fps, mean, std, description.get("license", "unknown")
     )

@@ -1,7 +1,7 @@
 """Real clips at every length from 2 to 10 s, for training generators.
 
-A raised hand lasts 2.4 s in the recordings and a run 3.2 s; users ask for 9. Gaits and waves go round inside themselves, a raised hand is held,
-a turn is walked into and out of. Contents are drawn by WEIGHTS, so rare ones are oversampled; some clips are joined from several.
+A raised hand lasts 2.4 s in the recordings and a run 3.2 s; users ask for 9. Gaits and waves go round inside
+themselves, a raised hand is held, a turn is walked into and out of. Contents are drawn by WEIGHTS, so rare ones are oversampled; some clips are joined from several.
 Every clip stays in the split of its takes.
 """
 
@@ -21,7 +21,9 @@ SHORTEST, LONGEST = 2.0, 9.9  # seconds
 SEVERAL_EVENTS = 0.15  # share of joined clips
 GAITS = ("walk", "run", "dash", "walk-back", "walk-left", "walk-right")
 CAPTIONS = 8
-STYLE_SHARE = 0.85  # of a styled clip's captions that name the style: a prompt without one mostly means the normal style
+STYLE_SHARE = (
+    0.85  # of a styled clip's captions that name the style: a prompt without one mostly means the normal style
+)
 # How often a content is drawn, relative to 1 for a content that is not listed.
 WEIGHTS = {
     "walk": 6.0, "run": 5.0, "walk-back": 5.0, "walk-turn-left": 6.0, "walk-turn-right": 6.0,
@@ -47,7 +49,7 @@ def extended(folder: str | Path, clips: int, seed: int, split: str = "train") ->
             continue
         content = str(rng.choice(contents, p=weights / weights.sum()))
         index = int(rng.choice(pool.by_content[content]))
-        frames = int(round(rng.uniform(SHORTEST, LONGEST) * FPS)) + 1
+        frames = round(rng.uniform(SHORTEST, LONGEST) * FPS) + 1
         style = pool.dataset.meta[index].get("style", "normal")
         joints = at_length(pool, content, style, pool.joints(index), frames, rng)
         wordings = [draw(content, style, "seen", rng, STYLE_SHARE) for _ in range(CAPTIONS)]

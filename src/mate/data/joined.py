@@ -1,7 +1,7 @@
 """Real clips joined end to end: sub-texts, boundaries and the time of every event are known, on real motion capture.
 
-Takes are split before anything is joined: a joined clip only holds takes of its own split. Some sub-texts hold two clips of the same action,
-so that a seam alone does not give a boundary away.
+Takes are split before anything is joined: a joined clip only holds takes of its own split. Some sub-texts hold two
+clips of the same action, so that a seam alone does not give a boundary away.
 """
 
 from collections import defaultdict
@@ -52,7 +52,10 @@ class Pool:
 
 
 def most_active_window(joints: np.ndarray, frames: int) -> int:
-    """Where a window of `frames` shows most of what a clip does: heading change in a turn, limb motion otherwise. Returns its first frame."""
+    """The first frame of the window of `frames` that shows most of what a clip does.
+
+    That is its change of heading if it turns, the motion of its limbs otherwise.
+    """
     angles = heading(joints)
     if abs(angles[-1] - angles[0]) > np.radians(20.0):
         activity = np.abs(np.diff(angles))
@@ -101,7 +104,9 @@ def joined_sample(pool: Pool, name: str, rng: np.random.Generator) -> Sample:
         chosen = [int(rng.choice(pool.by_content[content])) for _ in range(2 if twice else 1)]
         indices.append(chosen[0])
         for part, index in enumerate(chosen):
-            joints = crop(pool.joints(index), max(longest, int(SHORTEST_EVENT * FPS) // (2 if twice else 1) + 2 * OVERLAP))
+            joints = crop(
+                pool.joints(index), max(longest, int(SHORTEST_EVENT * FPS) // (2 if twice else 1) + 2 * OVERLAP)
+            )
             if motion is None:
                 motion = joints
                 continue
@@ -153,8 +158,12 @@ def _captions(
         part = {"seen": "train", "unseen": "held_out"}[kind]
         templates = wordings()["connectives"][part]
         if len(phrases) > 2:
-            templates = [template for template in templates if template.startswith("{0}, ") or template.startswith("{0} and")]
-        captions.append(Caption(_sentence(drawn[0].subject, phrases, [str(rng.choice(templates)) for _ in phrases[1:]])))
+            templates = [
+                template for template in templates if template.startswith("{0}, ") or template.startswith("{0} and")
+            ]
+        captions.append(
+            Caption(_sentence(drawn[0].subject, phrases, [str(rng.choice(templates)) for _ in phrases[1:]]))
+        )
     return captions, kinds, segments
 
 

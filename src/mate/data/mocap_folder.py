@@ -36,7 +36,9 @@ def read_caption_table(path: str | Path) -> list[CaptionRow]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise MateError(f"cannot read the captions table {path}: {error}; expected a CSV or JSON-lines file in UTF-8") from error
+        raise MateError(
+            f"cannot read the captions table {path}: {error}; expected a CSV or JSON-lines file in UTF-8"
+        ) from error
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
         records = list(_json_records(path, text))
     else:
@@ -56,13 +58,17 @@ def _json_records(path: Path, text: str) -> Iterator[tuple[int, dict]]:
         except (ValueError, RecursionError) as error:
             raise MateError(f"{path}, line {number}: not JSON ({error}); expected one object a line") from error
         if not isinstance(record, dict):
-            raise MateError(f"{path}, line {number}: got {type(record).__name__}, expected an object with file and caption")
+            raise MateError(
+                f"{path}, line {number}: got {type(record).__name__}, expected an object with file and caption"
+            )
         yield number, record
 
 
 def _row(path: Path, number: int, record: dict) -> CaptionRow:
     if not record.get("file") or record.get("caption") is None:
-        raise MateError(f"{path}, line {number}: got fields {sorted(map(str, record))}, expected at least file and caption")
+        raise MateError(
+            f"{path}, line {number}: got fields {sorted(map(str, record))}, expected at least file and caption"
+        )
     try:
         start, end = (float(record.get(key) or 0.0) for key in ("start", "end"))
     except (TypeError, ValueError) as error:
@@ -83,7 +89,8 @@ def mocap_folder(
 ) -> Iterator[Sample]:
     """Reads every captioned motion file below `folder`; what cannot be used goes to `report.dropped` with its reason.
 
-    Files without a split in the table are put into train, val or test (80, 5, 15 %) by a hash of their path, so that adding files moves none.
+    Files without a split in the table are put into train, val or test (80, 5, 15 %) by a hash of their path, so that
+    adding files moves none.
 
     Raises:
         MateError: the folder is missing or the table unusable.

@@ -119,7 +119,12 @@ def _ing(verb: str) -> str:
         stem = verb[:-1]
     if stem.endswith("e") and not stem.endswith(("ee", "oe", "ye")):
         return stem[:-1] + "ing"
-    if _DOUBLING.search(stem) and stem not in ("gestur", "bolt") and not stem.endswith(("en", "er", "ow")) and len(stem) <= 4:
+    if (
+        _DOUBLING.search(stem)
+        and stem not in ("gestur", "bolt")
+        and not stem.endswith(("en", "er", "ow"))
+        and len(stem) <= 4
+    ):
         return stem + stem[-1] + "ing"
     return stem + "ing"
 
@@ -130,5 +135,3 @@ _INSERT = re.compile(r"\{(\d)(:ing)?\}")
 def connect(template: str, phrases: list[str]) -> str:
     """Fills a connective such as "{0}, followed by {1:ing}" with phrases."""
     return _INSERT.sub(lambda m: gerund(phrases[int(m.group(1))]) if m.group(2) else phrases[int(m.group(1))], template)
-
-

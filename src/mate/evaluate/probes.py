@@ -329,8 +329,9 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
 
     Returns:
         `rows` (fact x wording x seconds: holds, n, rate and Wilson's 95 % interval low..high), `all`, `by_fact`, `by_wording`,
-        `by_seconds`, `confusion`, `quality` (and of walks, runs and turns alone, whose feet have more chance to slide), `diversity_m`, `nearest_training_m`, `real` and the protocol. The intervals take samples
-        for independent; samples of one prompt are not quite, so they are somewhat too narrow.
+        `by_seconds`, `confusion`, `quality` (and that of walks, runs and turns alone, whose feet have more chance to slide),
+        `diversity_m`, `nearest_training_m`, `real` and the protocol. The intervals take samples for independent; samples of one
+        prompt are not quite, so they are somewhat too narrow.
 
     Raises:
         MateError: nothing to judge, or a motion that is none.

@@ -21,7 +21,9 @@ def body_poses(joints: np.ndarray) -> np.ndarray:
     angle = -heading(joints)
     poses = rotate_about_y(centred, angle)
     velocities = rotate_about_y(np.gradient(joints, axis=0) if len(joints) > 1 else np.zeros_like(joints), angle)
-    return np.concatenate([poses.reshape(len(joints), -1), 5.0 * velocities.reshape(len(joints), -1)], axis=1).astype(np.float32)
+    return np.concatenate([poses.reshape(len(joints), -1), 5.0 * velocities.reshape(len(joints), -1)], axis=1).astype(
+        np.float32
+    )
 
 
 def pose_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -40,7 +42,9 @@ def join(first: np.ndarray, second: np.ndarray, overlap: int = OVERLAP) -> np.nd
         MateError: a part is not longer than the overlap.
     """
     if min(len(first), len(second)) <= overlap:
-        raise MateError(f"got parts of {len(first)} and {len(second)} frames, expected more than the overlap of {overlap}")
+        raise MateError(
+            f"got parts of {len(first)} and {len(second)} frames, expected more than the overlap of {overlap}"
+        )
     middle = overlap // 2
     anchor = first[len(first) - overlap + middle]
     turn = heading(anchor[None])[0] - heading(second[middle][None])[0]
@@ -62,7 +66,9 @@ def restore_lengths(joints: np.ndarray, reference: np.ndarray) -> np.ndarray:
         if parent >= 0:
             bone = joints[:, joint] - joints[:, parent]
             length = np.linalg.norm(reference[0, joint] - reference[0, parent])
-            result[:, joint] = result[:, parent] + bone * (length / np.maximum(np.linalg.norm(bone, axis=1, keepdims=True), 1e-8))
+            result[:, joint] = result[:, parent] + bone * (
+                length / np.maximum(np.linalg.norm(bone, axis=1, keepdims=True), 1e-8)
+            )
     return result
 
 
@@ -77,7 +83,11 @@ def best_entry(first: np.ndarray, second: np.ndarray, latest: int, overlap: int 
 
 
 def loops(
-    joints: np.ndarray, rng: np.random.Generator, shortest: int = 12, window: tuple[int, int] | None = None, overlap: int = OVERLAP
+    joints: np.ndarray,
+    rng: np.random.Generator,
+    shortest: int = 12,
+    window: tuple[int, int] | None = None,
+    overlap: int = OVERLAP,
 ) -> tuple[int, int]:
     """A pair of frames (start, end) between which a motion can go round: the pose at `end` is like the one at `start`.
 
@@ -105,7 +115,11 @@ def loops(
 
 
 def extend(
-    joints: np.ndarray, frames: int, rng: np.random.Generator, window: tuple[int, int] | None = None, overlap: int = OVERLAP
+    joints: np.ndarray,
+    frames: int,
+    rng: np.random.Generator,
+    window: tuple[int, int] | None = None,
+    overlap: int = OVERLAP,
 ) -> np.ndarray:
     """Makes a motion at least `frames` long by going round inside `window`; what comes before and after stays as it is."""
     result = joints

@@ -27,7 +27,9 @@ class Motion:
     def __post_init__(self) -> None:
         expected = (self.skeleton.joints, 3)
         if self.joints.ndim != 3 or self.joints.shape[1:] != expected:
-            raise MateError(f"{self.name or 'motion'}: got joints of shape {self.joints.shape}, expected (T, {expected[0]}, 3)")
+            raise MateError(
+                f"{self.name or 'motion'}: got joints of shape {self.joints.shape}, expected (T, {expected[0]}, 3)"
+            )
         if len(self.joints) == 0:
             raise MateError(f"{self.name or 'motion'}: no frames")
         if not np.isfinite(self.joints).all():

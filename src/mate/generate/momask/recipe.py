@@ -353,7 +353,11 @@ def train_generator(
     if any(stage in stages for stage in STAGES[1:]):
         pooled = _encode_texts(encoder, clips, work)
         if init is None:
-            for part in (model.masked.condition.normalizer, model.residual.condition.normalizer, model.length.normalizer):
+            for part in (
+                model.masked.condition.normalizer,
+                model.residual.condition.normalizer,
+                model.length.normalizer,
+            ):
                 part.set(pooled)
         key = f"{clips.digest()} {_weights_digest(model.vq)} {phases}"
         tokens = _cached(

@@ -1,10 +1,11 @@
-"""Analytic motions of the canonical body: what they do is known exactly. Not a test file; loaded with `runpy` by those that need it.
+"""Analytic motions of the canonical body: what they do is known exactly. Not a test file.
 
 All are (T, 22, 3) float32 at 20 frames per second, metres, on the floor, starting at the origin and facing +Z.
 """
 
 import numpy as np
 
+from mate.motion.retarget import retarget_to_canonical, rotate_about_y
 from mate.motion.skeleton import HUMANML3D
 
 FPS = 20.0
@@ -105,3 +106,24 @@ def jumps(count: int, height: float = 0.3) -> np.ndarray:
     rise = np.where((air > 0) & (air < flight), 0.5 * 9.81 * air * (flight - air), 0.0)
     joints[..., 1] += rise[:, None]
     return joints
+
+
+def gliding(frames: int, speed: float = 0.05, turn: float = 0.0, lift: float = 0.0, side: str = "left") -> np.ndarray:
+    """A body gliding forward with swinging legs; turning `turn` radians, lifting a hand by `lift` in the middle. (T, 22, 3)."""
+    time = np.arange(frames) / 20.0
+    directions = np.repeat(np.array(HUMANML3D.rest_directions, dtype=np.float64)[None], frames, axis=0)
+    for joint, sign in ((4, 1), (7, 1), (5, -1), (8, -1)):
+        angle = 0.4 * sign * np.sin(2 * np.pi * time)
+        directions[:, joint] = np.stack([0 * time, -np.cos(angle), np.sin(angle)], axis=1)
+    up = np.sin(np.pi * np.clip(np.arange(frames) / frames, 0, 1)) * lift * np.pi
+    for joint in {"left": (18, 20), "right": (19, 21)}[side]:
+        directions[:, joint] = np.stack([0 * up, -np.cos(up), np.sin(up)], axis=1)
+    joints = np.zeros((frames, 22, 3))
+    joints[:, 0, 1] = 0.95
+    for joint, parent in enumerate(HUMANML3D.parents):
+        if parent >= 0:
+            joints[:, joint] = joints[:, parent] + directions[:, joint] * HUMANML3D.bone_lengths[joint]
+    angles = np.linspace(0, turn, frames)
+    joints = rotate_about_y(joints, angles)
+    steps = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=1) * speed
+    return retarget_to_canonical((joints + np.cumsum(steps, axis=0)[:, None]).astype(np.float32))

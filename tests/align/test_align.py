@@ -1,0 +1,198 @@
+"""The whole alignment at toy size: it learns, it resumes, it leaves the language model as it was but for its words."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.corpus import Corpus, batches
+from mate.align.recipe import AlignConfig, AlignResult, Sampler, align
+from mate.align.report import recall
+from mate.align.score import Pair, read_pairs, score_pairs
+from mate.errors import MateError
+from mate.text.encoder import TextEncoder
+from mate.text.patch import WordPatch
+from mate.text.vocabulary import build_vocabulary
+
+MODEL = AlignerConfig(
+    width=32, layers=1, heads=4, feedforward=64, decoder_layers=1, dropout=0.0, minimum_seconds=0.4, grid=1
+)
+QUICK = AlignConfig(
+    retrieval_steps=60, steps=40, batch_size=16, lr=3e-3, rows_lr=3e-3, warmup=5, model=MODEL, bf16=False
+)
+
+
+@pytest.fixture(scope="module")
+def run(toy_set: Path, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AlignResult]:
+    out = tmp_path_factory.mktemp("aligned")
+    return out, align([toy_set], out, tiny_bert, QUICK, quiet=True)
+
+
+def test_alignment_learns_and_reports(run: tuple[Path, AlignResult]) -> None:
+    out, result = run
+    report = json.loads((out / "report.json").read_text())
+    assert report == json.loads(json.dumps(result.report))
+    after = report["retrieval"]["after"]["test"]["text_to_motion"]
+    assert after["R@1"] >= 0.5 and after["R@1"] <= after["R@3"] <= after["R@10"]
+    assert report["retrieval"]["after"]["test"]["left_right_accuracy"] > 0.7
+    assert report["left_right_cosine"]["before"] != report["left_right_cosine"]["after"]
+    assert set(report["losses"]["align"]) == {"rec", "sent", "self", "cross", "align"}
+    assert (out / "runs" / "align" / "logs").is_dir()
+
+
+def test_the_patch_moves_motion_words_only(run: tuple[Path, AlignResult], tiny_bert: str) -> None:
+    patch = WordPatch.load(run[1].patch)
+    encoder = TextEncoder.from_pretrained(tiny_bert)
+    words = {encoder.tokenizer.id_to_token(number) for number in patch.token_ids.tolist()}
+    assert words == {"walks", "waves", "jumps", "kicks", "left", "right", "then"}
+    base = encoder.table.clone()
+    assert (patch.rows != base[patch.token_ids]).any(1).all()
+    with encoder.apply(patch):
+        assert not torch.equal(encoder.table, base)
+    assert torch.equal(encoder.table, base)
+    assert patch.metadata["base_model"] == tiny_bert and patch.metadata["license"] == "Apache-2.0"
+
+
+def test_segments_are_written_and_near_the_truth(run: tuple[Path, AlignResult]) -> None:
+    rows = [json.loads(line) for line in (run[0] / "segments.jsonl").read_text().splitlines()]
+    assert len(rows) == 10
+    assert all(row["sub_texts"][0].startswith("a person") and len(row["seconds"]) == 3 for row in rows)
+    assert all(0.8 < row["seconds"][1] < row["seconds"][2] - 0.3 for row in rows)
+
+
+def test_the_model_folder_comes_back(run: tuple[Path, AlignResult], toy_set: Path) -> None:
+    model = Aligner.from_pretrained(run[1].model)
+    assert model.config.language_model_patched and not model.training
+    corpus = Corpus.open([toy_set], "test")
+    motion = np.asarray(corpus.features(2))
+    texts = [corpus.items[2].captions[0], "a person kicks right", corpus.items[2].captions[0]]
+    scores = model.score(motion, texts)
+    assert scores.shape == (3,) and scores[0] == scores[2] > scores[1]
+    whole = model.score(motion, texts, "sentence")
+    assert whole[1] == scores[1] and whole[0] != scores[0], "one sub-text: the same; several: on their own segments"
+    half = model.save_pretrained(run[0] / "half", "card", run[1].patch, torch.float16)
+    np.testing.assert_allclose(Aligner.from_pretrained(half).score(motion, texts), scores, atol=2e-2)
+    assert (half / "README.md").read_text() == "card"
+
+
+def test_a_tampered_model_is_refused(run: tuple[Path, AlignResult], tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "model"
+    shutil.copytree(run[1].model, copy)
+    content = bytearray((copy / "patch.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "patch.safetensors").write_bytes(content)
+    with pytest.raises(MateError, match=r"patch\.safetensors was changed"):
+        Aligner.from_pretrained(copy)
+
+
+def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
+    run: tuple[Path, AlignResult], toy_set: Path, tiny_bert: str
+) -> None:
+    out, first = run
+    again = align([toy_set], out, tiny_bert, QUICK, quiet=True)
+    assert torch.equal(WordPatch.load(again.patch).rows, WordPatch.load(first.patch).rows) or torch.allclose(
+        WordPatch.load(again.patch).rows, WordPatch.load(first.patch).rows
+    )
+    assert again.report["losses"] == first.report["losses"]
+    with pytest.raises(MateError, match=r"other settings \(steps\)"):
+        align([toy_set], out, tiny_bert, replace(QUICK, steps=41), quiet=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"losses": ("self", "rec")},
+        {"losses": ("sent",)},
+        {"train_rows": False},
+        {"segmentation": "uniform"},
+        {"prior": "none"},
+    ],
+)
+def test_ablations_run(change: dict, toy_set: Path, tiny_bert: str, tmp_path: Path) -> None:
+    result = align(
+        [toy_set], tmp_path / "out", tiny_bert, replace(QUICK, retrieval_steps=2, steps=2, **change), quiet=True
+    )
+    assert result.patch.exists() == (change.get("train_rows", True) is True)
+    if "losses" in change:
+        assert set(result.report["losses"]["align"]) == set(change["losses"])
+    assert Aligner.from_pretrained(result.model).config.language_model_patched == result.patch.exists()
+
+
+def test_what_cannot_be_aligned(toy_set: Path, tiny_bert: str, tmp_path: Path) -> None:
+    with pytest.raises(MateError, match="losses"):
+        align([toy_set], tmp_path, tiny_bert, replace(QUICK, losses=("rec",)))
+    with pytest.raises(MateError, match="segmentation"):
+        align([toy_set], tmp_path, tiny_bert, replace(QUICK, segmentation="random"))
+    with pytest.raises(MateError, match=r"train\.txt"):
+        align([tmp_path / "nothing"], tmp_path, tiny_bert, QUICK)
+
+
+def test_batches_are_functions_of_their_number(toy_set: Path, tiny_bert: str) -> None:
+    corpus, encoder = Corpus.open([toy_set], "train"), TextEncoder.from_pretrained(tiny_bert)
+    vocabulary = build_vocabulary(corpus.captions, encoder)
+    one, other = (Sampler(corpus, vocabulary, encoder, QUICK, "align") for _ in range(2))
+    one(0)
+    first, second = one(3), other(3)
+    for name in first.__dataclass_fields__:
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+    stems = vocabulary.stem_ids[first.words]
+    for word, (motion, stem) in enumerate(zip(first.motion.tolist(), stems.tolist(), strict=True)):
+        assert not first.absent[motion, word], "a word drawn from a motion's own caption is not absent from it"
+        assert (first.same[word] == (stems == stem)).all()
+    assert first.absent.any() and first.together.diagonal().all()
+    epoch = batches([5, 3, 9, 1, 7], 2, 0, 0)
+    assert len(epoch) == 3 and set(np.concatenate(epoch).tolist()) == set(range(5))
+
+
+def test_a_content_without_a_style_does_not_make_clips_the_same(toy_set: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "set"
+    shutil.copytree(toy_set, folder)
+    rows = [json.loads(line) for line in (folder / "meta.jsonl").read_text().splitlines()]
+    (folder / "meta.jsonl").write_text("".join(json.dumps({**row, "content": "move"}) + "\n" for row in rows))
+    corpus = Corpus.open([folder], "train")
+    texts = [item.captions[0] for item in corpus.items]
+    together = corpus.together(range(len(corpus)), texts)
+    expected = torch.tensor([[a == b for b in texts] for a in texts])
+    assert torch.equal(together, expected)
+    assert {"left", "right"} - corpus.present_stems[0] == {"right"}, "sides are judged by a clip's own captions"
+
+
+def test_recall_counts_ties_against_the_query() -> None:
+    similarity = torch.tensor([[0.9, 0.1, 0.5], [0.5, 0.5, 0.5]])
+    assert recall(similarity, torch.eye(2, 3, dtype=torch.bool)) == {"R@1": 0.5, "R@3": 1.0, "R@10": 1.0}
+
+
+def test_pairs_files(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"motion": "a.npy", "texts": ["walks", "sits"]}\n\n{"motion": "b.npy", "texts": ["runs"]}\n')
+    assert read_pairs(path) == [Pair("a.npy", ("walks", "sits"), 1), Pair("b.npy", ("runs",), 3)]
+    for content in (
+        "",
+        "walk\n",
+        '{"motion": "a.npy"}\n',
+        '{"motion": "a.npy", "texts": []}\n',
+        '{"motion": "a", "texts": [" "]}\n',
+    ):
+        path.write_text(content)
+        with pytest.raises(MateError, match="pairs|line 1"):
+            read_pairs(path)
+
+
+def test_scoring_motion_files(run: tuple[Path, AlignResult], tmp_path: Path) -> None:
+    model = Aligner.from_pretrained(run[1].model)
+    joints = np.random.default_rng(0).normal(size=(40, 22, 3)).astype(np.float32)
+    joints[..., 1] += 1.0
+    np.save(tmp_path / "motion.npy", joints)
+    pairs = [Pair(str(tmp_path / "motion.npy"), ("a person walks left", "a person waves left, then jumps left"), 1)] * 2
+    first, second = score_pairs(model, pairs)
+    assert first == second and len(first.similarities) == 2 and all(-1 <= value <= 1 for value in first.similarities)
+    with pytest.raises(MateError, match="line 4"):
+        list(score_pairs(model, [Pair(str(tmp_path / "absent.npy"), ("walks",), 4)]))
