@@ -65,8 +65,9 @@ _PREPOSITIONS = frozenset(
 )
 _PRONOUNS = frozenset("he she it they him them someone somebody who".split())
 _NOUNS = frozenset(
-    "person man woman figure actor hand hands arm arms leg legs foot feet head body knee knees side step steps circle left right way turn jump "
-    "kick punch wave bow dance ground floor place air energy times time line corner direction".split()
+    "person man woman figure actor hand hands arm arms leg legs foot feet head body knee knees side step steps circle "
+    "left right way turn jump kick punch wave bow dance ground floor place air energy times time line corner "
+    "direction".split()
 )
 _ADVERBS = frozenset(
     "then up down forward forwards backward backwards ahead straight once twice high again back together".split()

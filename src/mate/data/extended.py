@@ -1,8 +1,8 @@
 """Real clips at every length from 2 to 10 s, for training generators.
 
 A raised hand lasts 2.4 s in the recordings and a run 3.2 s; users ask for 9. Gaits and waves go round inside
-themselves, a raised hand is held, a turn is walked into and out of. Contents are drawn by WEIGHTS, so rare ones are oversampled; some clips are joined from several.
-Every clip stays in the split of its takes.
+themselves, a raised hand is held, a turn is walked into and out of. Contents are drawn by WEIGHTS, so rare ones are
+oversampled; some clips are joined from several. Every clip stays in the split of its takes.
 """
 
 from collections.abc import Iterator
