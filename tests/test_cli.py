@@ -1,5 +1,6 @@
 """The command line as a whole: its table, its errors, its exit statuses. Each command has tests of its own."""
 
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -117,3 +118,14 @@ def test_a_command_gets_its_arguments(
     command(info)
     assert cli.main(["info", "41", "--loud"]) == 0
     assert capsys.readouterr().out == "42 True\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`mate ... | head` ends without a traceback."""
+    run = [sys.executable, "-c", "import sys; from mate.cli.app import main; sys.exit(main(['--help']))"]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

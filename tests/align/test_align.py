@@ -182,7 +182,7 @@ def test_pairs_files(tmp_path: Path) -> None:
         '{"motion": "a", "texts": [" "]}\n',
     ):
         path.write_text(content)
-        with pytest.raises(MateError, match="pairs|line 1"):
+        with pytest.raises(MateError, match=r"pairs|line 1"):
             read_pairs(path)
 
 
@@ -196,3 +196,26 @@ def test_scoring_motion_files(run: tuple[Path, AlignResult], tmp_path: Path) -> 
     assert first == second and len(first.similarities) == 2 and all(-1 <= value <= 1 for value in first.similarities)
     with pytest.raises(MateError, match="line 4"):
         list(score_pairs(model, [Pair(str(tmp_path / "absent.npy"), ("walks",), 4)]))
+
+
+def test_the_score_command(run: tuple[Path, AlignResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mate.cli.app import main
+
+    np.save(tmp_path / "motion.npy", np.random.default_rng(0).normal(size=(40, 22, 3)).astype(np.float32))
+    rows = [
+        {"motion": str(tmp_path / "motion.npy"), "texts": texts}
+        for texts in (["walks", "waves, then kicks"], ["jumps"])
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = ["--model", str(run[1].model)]
+    for scoring in ("localized", "sentence"):
+        assert main(["score", "--pairs", str(tmp_path / "pairs.jsonl"), "--json", "--scoring", scoring, *model]) == 0
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["motion"] for row in found] == [row["motion"] for row in rows]
+        assert [len(row["similarities"]) for row in found] == [2, 1]
+    assert main(["score", str(tmp_path / "motion.npy"), "walks", "jumps", *model]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    for wrong in (["score"], ["score", "absent.npy", "walks", *model], ["score", str(tmp_path / "motion.npy")]):
+        assert main(wrong) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and not captured.out

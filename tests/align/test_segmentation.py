@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mate.align.segmentation import (
     best_boundaries,
+    candidates,
     fitting_minimum,
     grid_points,
     merge_to_fit,
@@ -57,12 +58,12 @@ def test_known_boundaries_are_found_from_features() -> None:
     def encode(cropped: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize((cropped * mask.unsqueeze(-1)).sum(1), dim=-1)
 
-    features = segment_features(encode, units, points, 1, chunk=7)
+    features = segment_features(encode, units, points, candidates(13, [3], 1), chunk=7)
     boundaries, cosines = segment(events, features, points, 1)
     assert boundaries.tolist() == [0, 4, 10, 12]
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
     coarse = grid_points(12, 2)
-    boundaries, _ = segment(events, segment_features(encode, units, coarse, 1), coarse, 1)
+    boundaries, _ = segment(events, segment_features(encode, units, coarse, candidates(7, [3], 1)), coarse, 1)
     assert boundaries.tolist() == [0, 4, 10, 12]
 
 
@@ -70,8 +71,9 @@ def test_every_candidate_is_encoded_as_a_crop() -> None:
     units = torch.arange(10.0).unsqueeze(-1)
     points = grid_points(10, 3)
     assert points.tolist() == [0, 3, 6, 10]
+    every = [(s, e) for s in range(4) for e in range(s + 1, 4)]
     seen = segment_features(
-        lambda crop, mask: torch.stack([crop.sum((1, 2)), mask.sum(1).float()], 1), units, points, 1
+        lambda crop, mask: torch.stack([crop.sum((1, 2)), mask.sum(1).float()], 1), units, points, every
     )
     for s in range(4):
         for e in range(4):
@@ -79,6 +81,21 @@ def test_every_candidate_is_encoded_as_a_crop() -> None:
                 [units[points[s] : points[e]].sum().item(), float(points[e] - points[s])] if e > s else [0.0, 0.0]
             )
             assert seen[s, e].tolist() == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(4, 10), st.integers(1, 3))
+def test_candidates_are_the_parts_of_all_partitions(count: int, units: int, minimum: int) -> None:
+    parts = set()
+    for inner in combinations(range(1, units), count - 1):
+        cuts = (0, *inner, units)
+        spans = list(pairwise(cuts))
+        if all(end - start >= minimum for start, end in spans):
+            parts.update(spans)
+    found = set(candidates(units + 1, [count], minimum))
+    assert parts <= found
+    if count <= 3:
+        assert parts == found
 
 
 def test_controls_and_clips_that_are_too_short() -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.align.localization import GuidedAttention, PriorKind
-from mate.align.segmentation import fitting_minimum, grid_points, merge_to_fit, segment, segment_features
+from mate.align.segmentation import candidates, fitting_minimum, grid_points, merge_to_fit, segment, segment_features
 from mate.errors import MateError
 from mate.motion.features import FEATURE_DIM
 from mate.text.encoder import DEFAULT_MODEL, TextEncoder
@@ -253,8 +253,12 @@ class Aligner(nn.Module):
         merged = [merge_to_fit([[n] for n in range(len(parts))], len(units) // step) for parts in captions]
         points = grid_points(len(units), step)
         minima = [fitting_minimum(len(points) - 1, len(groups), self.minimum) for groups in merged]
-        most = max(len(groups) for groups in merged)
-        candidates = segment_features(self._encode_segments, units, points, min(minima), most)
+        pairs = {
+            pair
+            for groups, minimum in zip(merged, minima, strict=True)
+            for pair in candidates(len(points), [len(groups)], minimum)
+        }
+        crops = segment_features(self._encode_segments, units, points, sorted(pairs))
         texts = [
             " and ".join(parts[n] for n in group)
             for parts, groups in zip(captions, merged, strict=True)
@@ -263,7 +267,7 @@ class Aligner(nn.Module):
         encoded = self.encode_text(texts)
         results, first = [], 0
         for groups, minimum in zip(merged, minima, strict=True):
-            boundaries, own = segment(encoded[first : first + len(groups)], candidates, points, minimum)
+            boundaries, own = segment(encoded[first : first + len(groups)], crops, points, minimum)
             results.append((boundaries, own, groups))
             first += len(groups)
         return results

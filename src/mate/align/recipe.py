@@ -9,7 +9,7 @@ The stages and the criteria are the paper's; every number in `AlignConfig` is ou
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -404,7 +404,7 @@ def align(
     before = _evaluations(aligner, data)
 
     # Stage 2
-    segments = _segments(aligner, corpus, config, out)
+    segments = _segments(aligner, corpus, config, out, quiet)
 
     # Stage 3 starts from stage 1's weights (ours: the paper does not say).
     with torch.random.fork_rng(devices=[]):
@@ -527,9 +527,11 @@ def _pooled(language: TextEncoder, captions: list[str], config: AlignConfig) -> 
 
 
 def _segments(
-    aligner: Aligner, corpus: Corpus, config: AlignConfig, out: Path
+    aligner: Aligner, corpus: Corpus, config: AlignConfig, out: Path, quiet: bool
 ) -> dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]]:
     """Stage 2: boundaries for every (clip, caption with several sub-texts), kept in segments.jsonl.
+
+    A clip is encoded once for all its captions. The stage is short; interrupted, it starts again.
 
     Returns:
         (item number, caption) -> boundaries (N + 1,) in latent units, and which sub-texts each segment holds.
@@ -543,10 +545,12 @@ def _segments(
         return found
     seconds = config.model.stride / config.model.fps
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for number, item in enumerate(corpus.items):
-            captions = [caption for caption in item.captions if caption in corpus.sub_texts]
-            if not captions:
-                continue
+        several = [
+            (number, item, found_here)
+            for number, item in enumerate(corpus.items)
+            if (found_here := [caption for caption in item.captions if caption in corpus.sub_texts])
+        ]
+        for number, item, captions in _shown(several, "segments", quiet):
             results = _segment_item(aligner, corpus, config, number, captions)
             for caption, (units, own, groups) in zip(captions, results, strict=True):
                 found[number, caption] = (units, groups)
@@ -562,6 +566,26 @@ def _segments(
                 }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return found
+
+
+def _shown(items: Sequence[Any], name: str, quiet: bool) -> Iterator[Any]:
+    """The items, with a progress bar on standard error; in a log file, a line every half minute."""
+    import sys
+    import time
+
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if not quiet and console.is_terminal:
+        yield from track(items, name, console=console)
+        return
+    told = time.monotonic()
+    for number, item in enumerate(items):
+        if not quiet and time.monotonic() - told > 30:
+            told = time.monotonic()
+            print(f"{name}: {number}/{len(items)}", file=sys.stderr, flush=True)
+        yield item
 
 
 def _segment_item(

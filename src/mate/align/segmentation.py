@@ -10,7 +10,7 @@ Known: the objective; the paper enumerates all partitions. Ours: exact dynamic p
 Shapes: N sub-texts, U latent units of the motion, G = U / step + 1 grid points, D features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -83,31 +83,45 @@ def grid_points(units: int, step: int) -> np.ndarray:
     return points if len(points) > 1 else np.array([0, units])
 
 
+def candidates(points: int, counts: Iterable[int], minimum: int) -> list[tuple[int, int]]:
+    """The grid intervals (s, e) that can be a segment in a partition into N parts, for any N of `counts`.
+
+    A first part starts at 0, a last one ends at the end, and every part leaves room for those before and behind it: for two
+    sub-texts that is 2 G intervals instead of G^2 / 2.
+    """
+    last, wanted = points - 1, sorted(set(counts))
+
+    def fits(s: int, e: int) -> bool:
+        before, behind = s // minimum, (last - e) // minimum  # the most parts there is room for on either side
+        if e - s < minimum or (0 < s < minimum) or (0 < last - e < minimum):
+            return False
+        least = (s > 0) + (e < last)
+        most = before + behind
+        return any(least <= count - 1 <= most for count in wanted)
+
+    return [(s, e) for s in range(points) for e in range(s + 1, points) if fits(s, e)]
+
+
 def segment_features(
     encode: Callable[[Tensor, Tensor], Tensor],
     units: Tensor,
     points: np.ndarray,
-    minimum: int,
-    most: int,
+    pairs: Sequence[tuple[int, int]],
     chunk: int = 512,
 ) -> Tensor:
-    """E_m of every candidate segment, each encoded as a cropped motion of its own.
-
-    Two segments touch the motion's ends, so for no more than two only such candidates are encoded.
+    """E_m of candidate segments, each encoded as a cropped motion of its own.
 
     Args:
         encode: (units (S, L, C), mask (S, L)) -> (S, D) normalised sequence features.
         units: (U, C) the motion's latent units before any mixing over time.
         points: (G,) grid points in units.
-        minimum: the shortest segment in grid steps.
-        most: segments of the finest partition that will be asked for.
+        pairs: the intervals (s, e) of the grid that are wanted, see `candidates`.
 
     Returns:
-        (G, G, D); zero where end - start < minimum, or where no partition needs the segment.
+        (G, G, D); zero for intervals that are not wanted.
     """
     grid = len(points)
-    pairs = [(s, e) for s in range(grid) for e in range(s + minimum, grid) if most > 2 or s == 0 or e == grid - 1]
-    pairs.sort(key=lambda pair: points[pair[1]] - points[pair[0]])  # equal lengths together: little padding
+    pairs = sorted(pairs, key=lambda pair: points[pair[1]] - points[pair[0]])  # equal lengths together: little padding
     features: Tensor | None = None
     for start in range(0, len(pairs), chunk):
         group = pairs[start : start + chunk]
@@ -122,7 +136,7 @@ def segment_features(
         rows, columns = (torch.tensor(part, device=encoded.device) for part in zip(*group, strict=True))
         features[rows, columns] = encoded
     if features is None:
-        raise MateError(f"no segment of {minimum} steps fits into a grid of {grid - 1} steps")
+        raise MateError(f"no segment fits into a grid of {grid - 1} steps; the clip is too short")
     return features
 
 
@@ -138,7 +152,7 @@ def segment(text: Tensor, features: Tensor, points: np.ndarray, minimum: int) ->
     Returns:
         boundaries (N + 1,) int64 in units, and cos(E_t(t_n), E_m(segment n)) for every sub-text, (N,) float32.
     """
-    cosines = torch.einsum("nd,sed->nse", text.float(), features.float()).cpu().numpy()
+    cosines = torch.einsum("nd,sed->nse", text.float(), features.float()).float().cpu().numpy()
     grid, _ = best_boundaries(1.0 - cosines, minimum)
     own = cosines[np.arange(len(text)), grid[:-1], grid[1:]]
     return points[grid], own.astype(np.float32)

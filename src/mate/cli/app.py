@@ -4,6 +4,7 @@
 one `typer.Typer`, for a group) and does nothing but arguments, calling the library and printing.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -108,6 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         status = command.main(args=argv, prog_name="mate", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (`| head`) has gone: not an error, and the interpreter must not flush again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except typer.TyperException as error:  # usage: unknown command or option, missing argument, wrong type
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)

@@ -81,13 +81,17 @@ def grouped_std(std: np.ndarray) -> np.ndarray:
 
 def mirrored(sample: Sample) -> Sample:
     """The left-right mirror image of a sample: joints, captions, segments and words; its name gets HumanML3D's `M` in front."""
-    swap = dict(zip((*LEFT, *RIGHT), (*RIGHT, *LEFT), strict=True))
+    swap: dict[int, int] = dict(zip((*LEFT, *RIGHT), (*RIGHT, *LEFT), strict=True))
     meta = dict(sample.meta)
     if "segments" in meta:
         meta["segments"] = [{**segment, "text": mirror_caption(segment["text"])} for segment in meta["segments"]]
     if "words" in meta:
         meta["words"] = [
-            {**word, "word": mirror_caption(word["word"]), "joints": sorted(swap.get(j, j) for j in word["joints"])}
+            {
+                **word,
+                "word": mirror_caption(word["word"]),
+                "joints": sorted(swap.get(int(j), int(j)) for j in word["joints"]),
+            }
             for word in meta["words"]
         ]
     for key in ("content", "program"):

@@ -107,7 +107,7 @@ def loops(
     poses = body_poses(joints)
     distances = pose_distances(poses[low : high + overlap], poses[low : high + overlap])
     count = high - low
-    costs = sum(distances[k : k + count, k : k + count] for k in range(overlap)) / overlap
+    costs = np.mean([distances[k : k + count, k : k + count] for k in range(overlap)], axis=0)
     starts, ends = np.nonzero(np.triu(np.ones((count, count), dtype=bool), shortest))
     order = np.argsort(costs[starts, ends])[: max(3, len(starts) // 100)]
     pick = order[int(rng.integers(min(len(order), 3)))]
