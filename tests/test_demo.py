@@ -35,11 +35,11 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.save_pretrained(folder / "tiny", "# tiny", patch.save(folder / "patch.safetensors"))
 
 
-def test_opposites_are_near_each_other_as_published_and_a_patch_is_reverted() -> None:
+def test_opposites_are_near_each_other_in_the_published_model() -> None:
     encoder = TextEncoder.from_pretrained()
     cosines = opposite_cosines(encoder)
-    assert len(cosines) == 2
-    assert all(0.5 < value < 1 for value in cosines.values()), "this is the problem that the paper is about"
+    assert cosines["left / right"]["words"] == pytest.approx(0.677, abs=0.005), "of the published model"
+    assert cosines["left / right"]["texts"] == pytest.approx(0.896, abs=0.005)
 
 
 def test_a_missing_model_ends_it_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,8 +83,7 @@ def test_the_whole_demo_runs_small(generator: Path, tmp_path: Path, monkeypatch:
             assert load_motion(file).seconds == pytest.approx(2.0)
             assert any(file in line for line in lines), "the demo says where its files are"
         assert made["license"] == "Apache-2.0"
-    with_patch, without = (load_motion(result["motions"][name]["files"][0]) for name in ("with patch", "without patch"))
-    assert (with_patch.joints != without.joints).any()
+    assert [made["patch"] for made in result["motions"].values()] == [True, False]
     assert WordPatch.load(result["words"]["patch"]).rows.shape[0] == result["words"]["rows"]
     assert json.loads((tmp_path / "out" / "demo.json").read_text()) == result
 

@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch.nn.functional import cosine_similarity
+
 from mate.align.aligner import AlignerConfig
 from mate.align.recipe import AlignConfig, align
+from mate.data.captions import words
 from mate.data.dataset import write_dataset
 from mate.data.kinwords import kinwords
 from mate.errors import MateError
@@ -26,10 +29,10 @@ from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
 
 LICENSE = "Apache-2.0"  # of kinwords, hence of what is aligned on it
-# Texts that differ in one word, and no movement is both.
+# Words that no movement is both of, in the texts in which they are compared.
 OPPOSITES = (
-    ("a person turns left", "a person turns right"),
-    ("a person walks in a clockwise circle", "a person walks in an anticlockwise circle"),
+    ("left", "right", "a person turns {}"),
+    ("clockwise", "anticlockwise", "a person walks {} in a circle"),
 )
 # A quarter of the recipe's width and a coarser grid of boundaries: minutes instead of half an hour.
 SMALL = AlignerConfig(width=128, layers=2, heads=4, feedforward=256, decoder_layers=1, grid=4)
@@ -85,11 +88,15 @@ def run_demo(
     say(f"   {corpus['clips']['train']} clips to learn from, {corpus['clips']['test']} held out; {corpus['folder']}")
 
     say("2  alignment: only the word-embedding rows of motion words move")
-    words = align_words(out, config, quiet)
-    say(f"   {words['motion_words']} words, {words['rows']} of {words['table_rows']:,} rows, patch {words['patch']}")
-    for name, value in words["cosines"].items():
-        say(f"   {name}: cosine {value['before']:.3f} -> {value['after']:.3f}")
-    found = words["retrieval"]
+    aligned = align_words(out, config, quiet)
+    say(f"   {aligned['motion_words']} words, {aligned['rows']} of {aligned['table_rows']:,} rows; {aligned['patch']}")
+    for (pair, value), (*_, text) in zip(aligned["cosines"].items(), OPPOSITES, strict=True):
+        old, new = value["before"], value["after"]
+        say(
+            f'   cosine of {pair} in "{text.format("...")}": {old["words"]:.3f} -> {new["words"]:.3f} '
+            f"(of the whole texts: {old['texts']:.3f} -> {new['texts']:.3f})"
+        )
+    found = aligned["retrieval"]
     say(
         f"   which of {found['clips']} held-out clips is a caption about? R@1 {found['before']:.1%} with frozen words -> "
         f"{found['after']:.1%} after alignment, which also trains longer (chance {found['chance']:.1%})"
@@ -109,7 +116,7 @@ def run_demo(
         "minutes": minutes,
         "config": asdict(config),
         "corpus": corpus,
-        "words": words,
+        "words": aligned,
         "motions": motions,
     }
     with atomic_path(out / "demo.json") as temporary:
@@ -151,7 +158,7 @@ def align_words(out: Path, config: DemoConfig, quiet: bool) -> dict[str, Any]:
         "motion_words": made.report["motion_words"],
         "rows": made.report["rows"],
         "table_rows": len(encoder.table),
-        "cosines": {name: {"before": value, "after": after[name]} for name, value in before.items()},
+        "cosines": {pair: {"before": values, "after": after[pair]} for pair, values in before.items()},
         "retrieval": {
             "clips": first["clips"],
             "chance": 1 / first["clips"],
@@ -163,12 +170,18 @@ def align_words(out: Path, config: DemoConfig, quiet: bool) -> dict[str, Any]:
     }
 
 
-def opposite_cosines(encoder: TextEncoder) -> dict[str, float]:
-    """Cosines between the vectors of texts that differ in one word of direction."""
+def opposite_cosines(encoder: TextEncoder) -> dict[str, dict[str, float]]:
+    """How near opposites are to the language model: cosines of the two words in their texts, and of the two texts."""
     found = {}
-    for one, other in OPPOSITES:
-        left, right = encoder.encode([one, other]).pooled
-        found[f'"{one}" / "{other}"'] = round(float((left @ right) / (left.norm() * right.norm())), 4)
+    for one, other, text in OPPOSITES:
+        texts = [text.format(one), text.format(other)]
+        place = [word.text for word in words(texts[0])].index(one)
+        left, right = encoder.word_features(texts).vectors[:, place]
+        first, second = encoder.encode(texts).pooled
+        found[f"{one} / {other}"] = {
+            "words": round(float(cosine_similarity(left, right, dim=0)), 4),
+            "texts": round(float(cosine_similarity(first, second, dim=0)), 4),
+        }
     return found
 
 
