@@ -52,8 +52,8 @@ class DemoConfig:
     """
 
     clips: int = 1500
-    retrieval_steps: int = 250
-    align_steps: int = 250
+    retrieval_steps: int = 300
+    align_steps: int = 150
     max_minutes: float = 5.0
     prompt: str = "a person walks forward and turns left"
     seconds: float = 5.0

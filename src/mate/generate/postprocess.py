@@ -1,7 +1,6 @@
 """Mending what a generator's joints get slightly wrong: bone lengths, height over the floor, feet that slide while they stand.
 
-Pure NumPy on joints (T, 22, 3), metres, Y up. Nothing here looks at the prompt, and nothing moves a body from one place or pose to another:
-corrections are centimetres, faded in and out.
+Pure NumPy on joints (T, 22, 3), metres, Y up. Nothing here looks at the prompt. Corrections are centimetres a step, faded in and out.
 """
 
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ class FootLock:
         shortest: shorter stands are not held, seconds.
         fade: a correction fades in and out over this time, seconds.
         limit: the largest correction, metres; a foot that travels further while low is shuffling on purpose.
+        slip: the body follows a foot that stands and slides slower than this, metres per second; a faster one is swinging.
     """
 
     height: float = 0.05
@@ -31,6 +31,7 @@ class FootLock:
     shortest: float = 0.1
     fade: float = 0.25
     limit: float = 0.12
+    slip: float = 0.8
 
 
 def clean(
@@ -54,9 +55,10 @@ def clean(
         (T, 22, 3) float32.
     """
     joints = np.asarray(joints, np.float64)
+    rule = rule or FootLock()
     out = put_on_floor(keep_ankles(restore_bones(joints), joints))
     if foot_lock:
-        out = lock_feet(out, fps, contacts, rule or FootLock())
+        out = lock_feet(follow_feet(out, fps, contacts, rule), fps, contacts, rule)
     sunk = min(0.0, float(out[..., 1].min()))
     out[..., 1] -= sunk
     return out.astype(np.float32)
@@ -95,6 +97,39 @@ def put_on_floor(joints: np.ndarray) -> np.ndarray:
     toes = joints[:, (LEFT_FOOT[1], RIGHT_FOOT[1]), 1].min(1)
     out = joints.copy()
     out[..., 1] -= np.percentile(toes, 5)
+    return out
+
+
+def follow_feet(
+    joints: np.ndarray, fps: float, contacts: np.ndarray | None = None, rule: FootLock | None = None
+) -> np.ndarray:
+    """Moves the whole body so that the feet it stands on stay where they are: (T, 22, 3) -> (T, 22, 3).
+
+    A generator's root velocity and its legs disagree a little; seen from the ground the standing foot then slides all the time. The
+    feet are right where they stand, so the root's path is made to follow them; in between the correction is interpolated.
+    """
+    rule = rule or FootLock()
+    slips, known = np.zeros((len(joints) - 1, 2)), np.zeros(len(joints) - 1)
+    for side, (_, _, ankle, toe) in enumerate(LEGS):
+        low = joints[:, toe, 1] < rule.height
+        if contacts is not None:
+            low &= contacts[:, 2 * side : 2 * side + 2].max(1) > 0.5
+        both = low[:-1] & low[1:]
+        # A foot that rolls stands on its heel or on its toes: on the one that moves less.
+        moves = np.diff(joints[:, [toe, ankle]][..., [0, 2]], axis=0)
+        speeds = np.linalg.norm(moves, axis=2) * fps
+        move = np.where((speeds[:, 0] < speeds[:, 1])[:, None], moves[:, 0], moves[:, 1])
+        both &= speeds.min(axis=1) < rule.slip
+        slips[both] += move[both]
+        known += both
+    stands = known > 0
+    if not stands.any():
+        return joints
+    slips[stands] /= known[stands, None]
+    frames = np.arange(len(slips))
+    slip = np.stack([np.interp(frames, frames[stands], slips[stands, axis]) for axis in (0, 1)], axis=1)
+    out = joints.copy()
+    out[1:, :, [0, 2]] -= np.cumsum(slip, axis=0)[:, None]
     return out
 
 
