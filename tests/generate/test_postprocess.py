@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from mate.generate.postprocess import LEGS, clean, keep_ankles, lock_feet, put_on_floor, restore_bones, two_bone_ik
+from mate.generate.postprocess import (
+    LEGS,
+    clean,
+    follow_feet,
+    keep_ankles,
+    lock_feet,
+    put_on_floor,
+    restore_bones,
+    two_bone_ik,
+)
 from mate.motion.kinematics import floor_penetration, foot_skate, jerk
 from mate.motion.skeleton import HUMANML3D
 
@@ -135,3 +144,21 @@ def test_ik_reaches_and_does_not_break_a_straight_leg() -> None:
 def test_short_clips() -> None:
     for frames in (1, 2, 3):
         assert clean(sliding(60)[:frames]).shape == (frames, 22, 3)
+
+
+def test_the_body_follows_the_foot_it_stands_on() -> None:
+    still = np.repeat(standing_pose()[None], 60, axis=0)
+    drifting = still + np.linspace(0, 1, 60)[:, None, None] * np.array([0.3, 0.0, 0.6])
+    np.testing.assert_allclose(follow_feet(drifting, FPS), still, atol=1e-6)
+
+
+def test_a_body_in_the_air_keeps_its_path() -> None:
+    flying = np.repeat(standing_pose()[None], 60, axis=0) + np.array([0.0, 0.5, 0.0])
+    flying += np.linspace(0, 3, 60)[:, None, None] * np.array([0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(follow_feet(flying, FPS), flying)
+
+
+def test_a_foot_that_the_generator_calls_swinging_is_not_followed() -> None:
+    drifting = np.repeat(standing_pose()[None], 60, axis=0)
+    drifting = drifting + np.linspace(0, 1, 60)[:, None, None] * np.array([0.0, 0.0, 0.6])
+    np.testing.assert_array_equal(follow_feet(drifting, FPS, contacts=np.zeros((60, 4))), drifting)

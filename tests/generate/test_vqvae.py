@@ -5,7 +5,15 @@ from dataclasses import replace
 import torch
 
 from mate.generate.momask.config import QuantizerConfig, VQConfig
-from mate.generate.momask.vqvae import MotionVQ, Normalizer, joint_velocities, tokens_for, vq_losses
+from mate.generate.momask.vqvae import (
+    DecoderStage,
+    MotionVQ,
+    Normalizer,
+    decoder_losses,
+    joint_velocities,
+    tokens_for,
+    vq_losses,
+)
 from mate.motion.features import features_to_joints
 
 VQ = VQConfig(width=16, depth=2, velocities=0.5)
@@ -83,3 +91,22 @@ def test_zero_weights_switch_losses_off() -> None:
     losses = vq_losses(vq, vq, (torch.randn(2, 32, 263), None), seeded())
     assert set(losses) == {"reconstruction", "commitment", "perplexity"}
     assert not losses["perplexity"].requires_grad
+
+
+def test_refining_the_decoder_leaves_the_tokens_alone() -> None:
+    vq = model()
+    x = 0.1 * torch.randn(4, 64, 263, generator=seeded(1))
+    before, weights = vq.encode(x), {name: value.clone() for name, value in vq.state_dict().items()}
+    stage = DecoderStage(vq).train()
+    optimizer = torch.optim.Adam([p for p in stage.parameters() if p.requires_grad], 3e-3)
+    paths = []
+    for _ in range(30):
+        losses = decoder_losses(stage, vq, (x, None), seeded())
+        sum(losses.values(), torch.zeros(())).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        paths.append(float(losses["path"].detach()))
+    assert paths[-1] < 0.8 * paths[0]
+    assert torch.equal(vq.eval().encode(x), before)
+    moved = {name for name, value in vq.state_dict().items() if not torch.equal(value, weights[name])}
+    assert moved and all(name.startswith("decoder.") for name in moved)

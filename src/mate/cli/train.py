@@ -25,7 +25,9 @@ def generator(
         ),
     ],
     preset: Annotated[str, typer.Option(help="Sizes and schedules: laptop, momask or tiny.")] = "laptop",
-    stage: Annotated[str, typer.Option(help="vq, masked, residual, length, several with commas, or all.")] = "all",
+    stage: Annotated[
+        str, typer.Option(help="vq, decoder, masked, residual, length, several with commas, or all.")
+    ] = "all",
     init: Annotated[Path | None, typer.Option(help="Start from this model folder's weights.")] = None,
     patch: Annotated[
         Path | None, typer.Option(help="A word patch for the text encoder; it goes into the model folder.")
@@ -42,6 +44,9 @@ def generator(
     phases: Annotated[int, typer.Option(help="Frame offsets at which clips become tokens.")] = 2,
     minutes_vq: Annotated[
         float | None, typer.Option(help="End the tokeniser's training after so many minutes.")
+    ] = None,
+    minutes_decoder: Annotated[
+        float | None, typer.Option(help="End the decoder's refinement after so many minutes.")
     ] = None,
     minutes_masked: Annotated[
         float | None, typer.Option(help="End the masked transformer's training after so many minutes.")
@@ -85,6 +90,7 @@ def generator(
         config = with_training(config, steps=steps)
     budgets = {
         "train_vq": minutes_vq,
+        "train_decoder": minutes_decoder,
         "train_masked": minutes_masked,
         "train_residual": minutes_residual,
         "train_length": minutes_length,

@@ -157,7 +157,7 @@ class MoMaskConfig:
         batch_frames: frames a batch for the quantiser (batch = batch_frames / window).
         batch_tokens: tokens a batch for the transformers; clips of like lengths share a batch.
         batch_texts: texts a batch for the length predictor.
-        train_vq, train_masked, train_residual, train_length: the stages' training.
+        train_vq, train_decoder, train_masked, train_residual, train_length: the stages' training.
     """
 
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
@@ -172,6 +172,7 @@ class MoMaskConfig:
     batch_tokens: int = 64 * 49
     batch_texts: int = 512
     train_vq: TrainConfig = field(default_factory=TrainConfig)
+    train_decoder: TrainConfig = field(default_factory=TrainConfig)
     train_masked: TrainConfig = field(default_factory=TrainConfig)
     train_residual: TrainConfig = field(default_factory=TrainConfig)
     train_length: TrainConfig = field(default_factory=TrainConfig)
@@ -189,10 +190,11 @@ PRESETS: dict[str, MoMaskConfig] = {
             width=192, layers=2, heads=4, ff=512, dropout=0.1, code_dim=128, text=replace(_LAPTOP_TEXT, hidden=0)
         ),
         length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
-        sampling=SamplingConfig(residual_guidance=2.0, residual_temperature=0.0),
+        sampling=SamplingConfig(guidance=2.25, residual_guidance=2.0, residual_temperature=0.0),
         batch_frames=48 * 64,
         batch_tokens=40 * 50,
         train_vq=TrainConfig(steps=20_000, lr=8e-4, warmup=200, bf16=True),
+        train_decoder=TrainConfig(steps=4_000, lr=3e-4, warmup=50, bf16=True),
         train_masked=TrainConfig(steps=20_000, lr=8e-4, warmup=300, weight_decay=0.01, ema=0.999, bf16=True),
         train_residual=TrainConfig(steps=10_000, lr=8e-4, warmup=300, weight_decay=0.01, ema=0.999, bf16=True),
         train_length=TrainConfig(steps=1_500, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99),
@@ -200,6 +202,7 @@ PRESETS: dict[str, MoMaskConfig] = {
     # The released MoMask for HumanML3D: 19.4 + 12.1 + 13.4 million parameters with CLIP. For a GPU.
     "momask": MoMaskConfig(
         train_vq=TrainConfig(steps=100_000, lr=2e-4, warmup=2000, device="cuda"),
+        train_decoder=TrainConfig(steps=10_000, lr=1e-4, warmup=500, device="cuda"),
         train_masked=TrainConfig(steps=180_000, lr=2e-4, warmup=2000, device="cuda"),
         train_residual=TrainConfig(steps=180_000, lr=2e-4, warmup=2000, device="cuda"),
         train_length=TrainConfig(steps=20_000, lr=1e-4, warmup=200, device="cuda"),
@@ -215,6 +218,7 @@ PRESETS: dict[str, MoMaskConfig] = {
         batch_tokens=8 * 24,
         batch_texts=32,
         train_vq=TrainConfig(steps=60, lr=1e-3, warmup=5),
+        train_decoder=TrainConfig(steps=20, lr=3e-4, warmup=2),
         train_masked=TrainConfig(steps=60, lr=1e-3, warmup=5),
         train_residual=TrainConfig(steps=60, lr=1e-3, warmup=5),
         train_length=TrainConfig(steps=60, lr=1e-3, warmup=5),
@@ -262,5 +266,5 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
 
 def with_training(config: MoMaskConfig, **changes: Any) -> MoMaskConfig:
     """The configuration with the same change of `TrainConfig` fields in all stages."""
-    stages = ("train_vq", "train_masked", "train_residual", "train_length")
+    stages = ("train_vq", "train_decoder", "train_masked", "train_residual", "train_length")
     return replace(config, **{stage: replace(getattr(config, stage), **changes) for stage in stages})

@@ -1,6 +1,7 @@
 """Training a MoMask-type generator, stage by stage.
 
     1. vq        the tokeniser learns to rebuild windows of motion
+       decoder   its decoder is refined on whole paths; the tokens stay what they are
     2. tokens    every clip becomes tokens, once for each of a few frame offsets; every distinct caption becomes one text vector
     3. masked    the masked transformer learns base tokens from text
     4. residual  the residual transformer learns the finer tokens
@@ -30,12 +31,13 @@ from mate.errors import MateError
 from mate.files import atomic_path
 from mate.generate.momask.config import MoMaskConfig
 from mate.generate.momask.model import FPS, MoMaskGenerator
-from mate.generate.momask.vqvae import MotionVQ, parameter_count, vq_losses
+from mate.generate.momask.vqvae import DecoderStage, MotionVQ, decoder_losses, parameter_count, vq_losses
 from mate.text.encoder import TextEncoder
 from mate.text.patch import tensor_sha256
 from mate.training import LossFn, TrainConfig, TrainReport, mix_seed, train
 
-STAGES = ("vq", "masked", "residual", "length")
+STAGES = ("vq", "decoder", "masked", "residual", "length")
+TOKEN_STAGES = STAGES[2:]
 FINAL = "final.safetensors"
 
 
@@ -350,7 +352,12 @@ def train_generator(
         "vq", model.vq, vq_batches(clips, config.vq.window, size, seeds[0]),
         lambda module, batch, generator: vq_losses(module, model.vq, batch, generator), config.train_vq,
     )  # fmt: skip
-    if any(stage in stages for stage in STAGES[1:]):
+    run(
+        "decoder", DecoderStage(model.vq), vq_batches(clips, 2 * config.vq.window, max(1, size // 2), mix_seed(seeds[0], 1)),
+        lambda module, batch, generator: decoder_losses(module, model.vq, batch, generator), config.train_decoder,
+    )  # fmt: skip
+    model.vq.requires_grad_(True)
+    if any(stage in stages for stage in TOKEN_STAGES):
         pooled = _encode_texts(encoder, clips, work)
         if init is None:
             for part in (
@@ -359,7 +366,8 @@ def train_generator(
                 model.length.normalizer,
             ):
                 part.set(pooled)
-        key = f"{clips.digest()} {_weights_digest(model.vq)} {phases}"
+        # The decoder has no say in the tokens.
+        key = f"{clips.digest()} {_weights_digest(nn.ModuleList([model.vq.encoder, model.vq.quantizer]))} {phases}"
         tokens = _cached(
             work / "tokens.safetensors",
             key,
@@ -447,7 +455,7 @@ def model_card(model: MoMaskGenerator, clips: Clips, command: str = "") -> str:
         f"- `{d['folder']}`: {d['clips']} training clips; licence: {d['license']}"
         for d in model.facts.get("training_data", [])
     ]
-    parts = {name: parameter_count(getattr(model, name)) / 1e6 for name in STAGES}
+    parts = {name: parameter_count(getattr(model, name)) / 1e6 for name in ("vq", *TOKEN_STAGES)}
     return "\n".join([
         "# A text-to-motion generator of mate",
         "",

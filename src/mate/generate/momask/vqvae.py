@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from mate.generate.momask.config import QuantizerConfig, VQConfig
 from mate.generate.momask.quantizer import ResidualQuantizer
+from mate.motion.features import features_to_joints
 
 # Blocks of the 263 HumanML3D features: root (rotation velocity, planar velocity, height), local positions, 6-D rotations,
 # velocities, contacts.
 ROOT, POSITIONS, CONTACTS = slice(0, 4), slice(4, 67), slice(259, 263)
+PATH_UNIT = 0.1  # metres in the world that count as 1 when the decoder is refined
 FOOT_ROWS = (6, 7, 9, 10)  # joints 7, 8, 10, 11 among the 21 joints after the root
 
 
@@ -195,26 +197,63 @@ def vq_losses(
     `module` is `vq` or a wrapper of it (DDP) and makes the forward pass.
     """
     features, mask = batch
-    config = vq.config
     x = vq.normalizer(features)
     out, commitment, perplexity = module(x, mask, generator)
     with torch.autocast(x.device.type, enabled=False):
-        losses = {
-            "reconstruction": _smooth_l1(out, x, mask),
-            "commitment": config.commitment * commitment,
-        }
-        if config.positions:
-            losses["positions"] = config.positions * _smooth_l1(out[..., POSITIONS], x[..., POSITIONS], mask)
-        if config.velocities:
-            weight = torch.ones(21, 1, device=x.device)
-            weight[list(FOOT_ROWS)] = config.foot_weight
-            scale = weight / weight.mean() / config.velocity_unit
-            made, real = joint_velocities(vq.normalizer.inverse(out)), joint_velocities(features)
-            both = None if mask is None else mask[:, 1:] & mask[:, :-1]
-            losses["velocities"] = config.velocities * _smooth_l1(
-                (made * scale).flatten(2), (real * scale).flatten(2), both
-            )
+        losses = {**_motion_losses(vq, features, x, out, mask), "commitment": vq.config.commitment * commitment}
     return {**losses, "perplexity": perplexity.detach()}
+
+
+def _motion_losses(vq: MotionVQ, features: Tensor, x: Tensor, out: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    """How far a reconstruction `out` is from normalised features `x`, frame by frame; `features` are the raw ones."""
+    config = vq.config
+    losses = {"reconstruction": _smooth_l1(out, x, mask)}
+    if config.positions:
+        losses["positions"] = config.positions * _smooth_l1(out[..., POSITIONS], x[..., POSITIONS], mask)
+    if config.velocities:
+        weight = torch.ones(21, 1, device=x.device)
+        weight[list(FOOT_ROWS)] = config.foot_weight
+        scale = weight / weight.mean() / config.velocity_unit
+        made, real = joint_velocities(vq.normalizer.inverse(out)), joint_velocities(features)
+        both = None if mask is None else mask[:, 1:] & mask[:, :-1]
+        losses["velocities"] = config.velocities * _smooth_l1(
+            (made * scale).flatten(2), (real * scale).flatten(2), both
+        )
+    return losses
+
+
+class DecoderStage(nn.Module):
+    """Refines the decoder alone on whole paths: the tokens stay what they are, so nothing else has to be trained again.
+
+    A tokeniser learns windows frame by frame; a turning rate that is off by two degrees a second costs it nothing there, and a straight
+    walk becomes a curve. Here joint positions in the world count, where such errors add up.
+    """
+
+    def __init__(self, vq: MotionVQ) -> None:
+        super().__init__()
+        self.vq = vq
+        for name, parameter in vq.named_parameters():
+            parameter.requires_grad_(name.startswith("decoder."))
+
+    def forward(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Raw features (B, T, C) -> their normalised reconstruction (B, T, C)."""
+        masks = self.vq.masks(mask)
+        with torch.autocast(features.device.type, enabled=False):
+            codes = self.vq.quantizer.decode(self.vq.encode(features, mask)).transpose(1, 2)
+        return self.vq.decoder(codes, masks).transpose(1, 2).float()
+
+
+def decoder_losses(
+    module: nn.Module, vq: MotionVQ, batch: tuple[Tensor, Tensor | None], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The named losses of a batch for `DecoderStage`: those of the tokeniser without its codes, and the path in the world."""
+    features, mask = batch
+    made = module(features, mask)
+    with torch.autocast(features.device.type, enabled=False):
+        losses = _motion_losses(vq, features, vq.normalizer(features), made, mask)
+        world = (features_to_joints(vq.normalizer.inverse(made)) - features_to_joints(features)) / PATH_UNIT
+        losses["path"] = _smooth_l1(world.flatten(2), torch.zeros_like(world).flatten(2), mask)
+    return losses
 
 
 def _smooth_l1(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
