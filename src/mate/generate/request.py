@@ -148,7 +148,7 @@ def make(
         progress: told (motions done, motions in all).
     """
     from mate.checkpoints import WEIGHTS
-    from mate.generate.momask.model import MoMaskGenerator
+    from mate.generate.momask.model import PATCH, MoMaskGenerator
     from mate.motion.motion import Motion
 
     model = MoMaskGenerator.from_pretrained(wanted.model, device=device, patch=patch)
@@ -158,6 +158,7 @@ def make(
     license = str(model.facts.get("license", "not stated"))
     weights = read_config(wanted.model)["sha256"][WEIGHTS]
     name = wanted.model.name
+    patched = patch and (wanted.model / PATCH).is_file()
     rows: list[dict[str, Any]] = []
     with _all_or_nothing(wanted.out) as folder:
         for i, (text, joints) in enumerate(zip(wanted.texts, motions, strict=True)):
@@ -171,7 +172,7 @@ def make(
             for file in files:
                 save_motion(Motion(joints, model.fps, name=text), folder / file, metadata)
             rows.append(
-                {"prompt": text, "file": files[0], "files": files, **facts, "patch": patch, "model_sha256": weights}
+                {"prompt": text, "file": files[0], "files": files, **facts, "patch": patched, "model_sha256": weights}
             )
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / INDEX).write_text("".join(lines), encoding="utf-8")
