@@ -437,6 +437,7 @@ def align(
         "captions_with_sub_texts": len(corpus.sub_texts),
         "motion_words": len(vocabulary),
         "rows": len(vocabulary.token_ids),
+        "steps": {"retrieval": first.steps, "align": second.steps},
         "seconds": {"retrieval": round(first.seconds, 1), "align": round(second.seconds, 1)},
         "losses": {"retrieval": first.losses, "align": second.losses},
         "config": _jsonable(config),
@@ -624,7 +625,7 @@ def _patch(
 
     notes = {
         "motion_words": str(len(vocabulary)),
-        "steps": str(report["config"]["steps"]),
+        "steps": str(report["steps"]["align"]),
         "seed": str(report["config"]["seed"]),
     }
     return WordPatch.from_tables(
