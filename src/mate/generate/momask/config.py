@@ -190,7 +190,7 @@ PRESETS: dict[str, MoMaskConfig] = {
             width=192, layers=2, heads=4, ff=512, dropout=0.1, code_dim=128, text=replace(_LAPTOP_TEXT, hidden=0)
         ),
         length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
-        sampling=SamplingConfig(guidance=2.25, residual_guidance=2.0, residual_temperature=0.0),
+        sampling=SamplingConfig(guidance=2.0, residual_guidance=2.0, residual_temperature=0.0),
         batch_frames=48 * 64,
         batch_tokens=40 * 50,
         train_vq=TrainConfig(steps=20_000, lr=8e-4, warmup=200, bf16=True),

@@ -391,6 +391,10 @@ def train_generator(
             "length", model.length, length_batches(clips, pooled, config.vq.stride, config.batch_texts, seeds[3]),
             lambda m, b, g: {"cross_entropy": m(*b, g)}, config.train_length,
         )  # fmt: skip
+    else:
+        for stage in TOKEN_STAGES:  # trained by earlier calls
+            if (work / stage / FINAL).is_file():
+                load_strict(getattr(model, stage), load_file(work / stage / FINAL), work / stage)
     known = [(stage, work / stage / "report.json") for stage in STAGES]  # of earlier calls too
     model.facts["training"] = {stage: json.loads(path.read_text()) for stage, path in known if path.is_file()}
     model.facts["training_data"] = [{"folder": ds.folder.name, "clips": len(ds), "license": ds.license} for ds in sets]
