@@ -240,10 +240,10 @@ def test_an_interrupted_training_continues_to_the_same_model(
     folder: Path, data: Path, encoder: TextEncoder, config: MoMaskConfig, tmp_path: Path
 ) -> None:
     out = tmp_path / "made-up"
-    for stages in (["vq"], ["masked"], ["residual", "length"]):
+    for stages in (["vq"], ["decoder"], ["masked"], ["residual", "length"]):
         train_generator([data], out, config, encoder=encoder, stages=stages, quiet=True)
     assert (out / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
-    assert set(json.loads((out / CONFIG).read_text())["training"]) == {"vq", "masked", "residual", "length"}
+    assert set(json.loads((out / CONFIG).read_text())["training"]) == {"vq", "decoder", "masked", "residual", "length"}
 
 
 def test_a_start_from_another_models_weights(folder: Path, data: Path, encoder: TextEncoder, tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_train_from_the_command_line(data: Path, tmp_path: Path, capsys: pytest.
     out = tmp_path / "model"
     assert main(["train", "generator", str(data), "-o", str(out), "--preset", "tiny", "--steps", "1", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed["stages"]) == {"vq", "masked", "residual", "length"}
+    assert set(printed["stages"]) == {"vq", "decoder", "masked", "residual", "length"}
     assert (out / WEIGHTS).is_file()
     assert main(["train", "generator", str(data), "-o", str(tmp_path / "y"), "--preset", "huge"]) == 2
     assert main(["train", "generator", str(tmp_path), "-o", str(tmp_path / "y")]) == 2

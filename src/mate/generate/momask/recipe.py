@@ -352,11 +352,17 @@ def train_generator(
         "vq", model.vq, vq_batches(clips, config.vq.window, size, seeds[0]),
         lambda module, batch, generator: vq_losses(module, model.vq, batch, generator), config.train_vq,
     )  # fmt: skip
+    tokeniser = _weights_digest(model.vq.encoder)
     run(
         "decoder", DecoderStage(model.vq), vq_batches(clips, 2 * config.vq.window, max(1, size // 2), mix_seed(seeds[0], 1)),
         lambda module, batch, generator: decoder_losses(module, model.vq, batch, generator), config.train_decoder,
     )  # fmt: skip
     model.vq.requires_grad_(True)
+    if _weights_digest(model.vq.encoder) != tokeniser:
+        raise MateError(
+            f"the tokeniser was trained on after its decoder had been refined; remove {work / 'decoder'} and train "
+            "the stages decoder, masked and residual again"
+        )
     if any(stage in stages for stage in TOKEN_STAGES):
         pooled = _encode_texts(encoder, clips, work)
         if init is None:
