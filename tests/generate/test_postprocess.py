@@ -162,3 +162,21 @@ def test_a_foot_that_the_generator_calls_swinging_is_not_followed() -> None:
     drifting = np.repeat(standing_pose()[None], 60, axis=0)
     drifting = drifting + np.linspace(0, 1, 60)[:, None, None] * np.array([0.0, 0.0, 0.6])
     np.testing.assert_array_equal(follow_feet(drifting, FPS, contacts=np.zeros((60, 4))), drifting)
+
+
+def test_a_swinging_foot_clears_the_floor() -> None:
+    joints = np.repeat(standing_pose()[None], 40, axis=0)
+    hip, knee, ankle, toe = LEGS[0]
+    shift = np.zeros((40, 3))
+    shift[:, 2] = 0.25 * np.sin(2 * np.pi * np.arange(40) / 20)  # the left foot scuffs to and fro at up to 1.6 m/s
+    foot = joints[:, toe] - joints[:, ankle]
+    joints[:, knee], joints[:, ankle] = two_bone_ik(
+        joints[:, hip], joints[:, knee], joints[:, ankle], joints[:, ankle] + shift, foot
+    )
+    joints[:, toe] = joints[:, ankle] + foot
+    mended = lock_feet(joints, FPS)
+    speed = np.linalg.norm(np.gradient(mended[:, toe][:, [0, 2]], axis=0), axis=1) * FPS
+    fast = speed > 1.4
+    assert fast.any() and joints[fast, toe, 1].max() < 0.02
+    assert mended[fast, toe, 1].min() > 0.035
+    np.testing.assert_allclose(bones(mended), bones(joints), atol=1e-6)

@@ -24,6 +24,8 @@ class FootLock:
         fade: a correction fades in and out over this time, seconds.
         limit: the largest correction, metres; a foot that travels further while low is shuffling on purpose.
         slip: the body follows a foot that stands and slides slower than this, metres per second; a faster one is swinging.
+        swing: a foot that is faster than this in the plane swings, metres per second;
+        clearance: at twice that speed its toe passes the floor at least this high, metres.
     """
 
     height: float = 0.05
@@ -32,6 +34,8 @@ class FootLock:
     fade: float = 0.25
     limit: float = 0.12
     slip: float = 0.8
+    swing: float = 0.6
+    clearance: float = 0.05
 
 
 def clean(
@@ -147,7 +151,7 @@ def lock_feet(
         shift = np.zeros((len(joints), 3))
         shift[:, [0, 2]] = _holding(joints[:, toe], standing(joints[:, toe], fps, label, rule), fps, rule)
         lowest = np.minimum(joints[:, toe, 1], joints[:, ankle, 1])
-        shift[:, 1] = np.maximum(0.0, -lowest)
+        shift[:, 1] = np.maximum(_clearance(joints[:, toe] + shift, fps, rule), -lowest)
         moves = np.abs(shift).max(1) > 0
         before = joints[:, ankle]
         knees, ankles = two_bone_ik(
@@ -202,6 +206,16 @@ def _holding(toe: np.ndarray, flags: np.ndarray, fps: float, rule: FootLock) -> 
         weight = _fall(reach / (min(fade, before) + 1))
         shift[start - len(reach) : start][::-1] += weight[:, None] * held[start]
     return shift
+
+
+def _clearance(toe: np.ndarray, fps: float, rule: FootLock) -> np.ndarray:
+    """How much a swinging toe (T, 3) has to be lifted to clear the floor instead of scuffing over it, (T,) >= 0."""
+    if len(toe) < 3:
+        return np.zeros(len(toe))
+    speed = np.linalg.norm(np.gradient(toe[:, [0, 2]], axis=0), axis=1) * fps
+    wanted = rule.clearance * np.clip(speed / rule.swing - 1.0, 0.0, 1.0)
+    lift = np.pad(np.maximum(0.0, wanted - toe[:, 1]), 1, mode="edge")
+    return 0.25 * lift[:-2] + 0.5 * lift[1:-1] + 0.25 * lift[2:]
 
 
 def _fall(x: np.ndarray) -> np.ndarray:
