@@ -122,14 +122,11 @@ def extend(
     overlap: int = OVERLAP,
 ) -> np.ndarray:
     """Makes a motion at least `frames` long by going round inside `window`; what comes before and after stays as it is."""
-    result = joints
-    start, end = loops(joints, rng, window=window, overlap=overlap)
-    head, body, tail = joints[: end + overlap], joints[start : end + overlap], joints[start:]
     missing = frames - len(joints)
     if missing <= 0:
-        return result
-    rounds = int(np.ceil(missing / (end - start)))
-    result = head
-    for _ in range(rounds - 1):
+        return joints
+    start, end = loops(joints, rng, window=window, overlap=overlap)
+    result, body = joints[: end + overlap], joints[start : end + overlap]
+    for _ in range(int(np.ceil(missing / (end - start))) - 1):
         result = join(result, body, overlap)
-    return join(result, tail, overlap)
+    return join(result, joints[start:], overlap)
