@@ -4,7 +4,7 @@ Shapes: B motions or texts, T frames, U = T // stride latent units, W words, C p
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,8 @@ class AlignerConfig:
         encoder: the language model, as `TextEncoder.from_pretrained` takes it.
         text_dim: D of its pooled vectors. embedding_dim: the width of its word embeddings.
         feature_dim: numbers a frame. stride: frames a latent unit. fps: frames a second.
-        width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder. dropout: of both.
+        width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder, which only
+            L_rec needs; 0: no decoder. dropout: of both.
         prior: the kind of localization prior (paper: "gaussian"). omega: its strength on the keys.
         minimum_seconds: the shortest segment of a sub-text.
         grid: a segment may begin every so many latent units.
@@ -46,10 +47,10 @@ class AlignerConfig:
     feature_dim: int = FEATURE_DIM
     stride: int = 4
     fps: float = 20.0
-    width: int = 256
-    layers: int = 4
+    width: int = 192
+    layers: int = 3
     heads: int = 4
-    feedforward: int = 768
+    feedforward: int = 576
     decoder_layers: int = 2
     dropout: float = 0.1
     prior: PriorKind = "gaussian"
@@ -164,7 +165,7 @@ class Aligner(nn.Module):
         self.register_buffer("mean", torch.as_tensor(np.array(mean, dtype=np.float32)))
         self.register_buffer("std", torch.as_tensor(np.maximum(np.asarray(std, dtype=np.float32), 1e-4)))
         self.motion = MotionEncoder(config)
-        self.decoder = MotionDecoder(config)
+        self.decoder = MotionDecoder(config) if config.decoder_layers else None
         self.text = projection(config.text_dim, config.width)
         self.word = projection(config.embedding_dim, config.width)
         self.attention = GuidedAttention(config.width, config.heads, config.omega)
@@ -298,7 +299,12 @@ class Aligner(nn.Module):
     # ------------------------------------------------------------------ files
 
     def save_pretrained(
-        self, folder: str | Path, card: str, patch: str | Path | None = None, dtype: torch.dtype = torch.float32
+        self,
+        folder: str | Path,
+        card: str,
+        patch: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        decoder: bool = True,
     ) -> Path:
         """Writes config.json, model.safetensors, README.md and, where there is one, patch.safetensors.
 
@@ -306,13 +312,18 @@ class Aligner(nn.Module):
             card: the model card's text.
             patch: the word patch that the model was trained with.
             dtype: of the stored weights; torch.float16 halves the file. Loading always gives float32.
+            decoder: False leaves the decoder out: enough for scoring.
         """
         from mate.checkpoints import save_folder
 
         tensors = {
-            name: tensor if name in ("mean", "std") else tensor.to(dtype) for name, tensor in self.state_dict().items()
+            name: tensor if name in ("mean", "std") else tensor.to(dtype)
+            for name, tensor in self.state_dict().items()
+            if decoder or not name.startswith("decoder.")
         }
-        config = {"model_type": "aligner", **asdict(self.config), "language_model_patched": patch is not None}
+        layers = self.config.decoder_layers if decoder else 0
+        sizes = replace(self.config, decoder_layers=layers, language_model_patched=patch is not None)
+        config = {"model_type": "aligner", **asdict(sizes)}
         files = {PATCH_FILE: Path(patch)} if patch is not None else None
         return save_folder(folder, config, tensors, card, files)
 

@@ -331,7 +331,7 @@ def _sentence_terms(
 ) -> dict[str, Tensor]:
     """L_rec and omega_2 * L_sent, where they are in use."""
     terms: dict[str, Tensor] = {}
-    if "rec" in config.losses:
+    if "rec" in config.losses and aligner.decoder is not None:
         decoded = aligner.decoder(sequence, valid)
         frames = min(decoded.shape[1], features.shape[1])
         terms["rec"] = reconstruction_loss(decoded[:, :frames], features[:, :frames], batch.mask[:, :frames])

@@ -24,7 +24,7 @@ def generator(
             "-o", "--out", help="The model folder to write; OUT.train beside it keeps what is needed to continue."
         ),
     ],
-    preset: Annotated[str, typer.Option(help="Sizes and schedules: laptop, momask or tiny.")] = "laptop",
+    preset: Annotated[str, typer.Option(help="Sizes and schedules: laptop, compact, momask or tiny.")] = "laptop",
     stage: Annotated[
         str, typer.Option(help="vq, decoder, masked, residual, length, several with commas, or all.")
     ] = "all",

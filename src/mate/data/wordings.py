@@ -12,7 +12,8 @@ import numpy as np
 
 from mate.data.captions import mirror_caption
 
-PARAPHRASE_SHARE = 0.6  # share of the training captions that use the further wordings
+PARAPHRASE_SHARE = 0.75  # share of the training captions that use the further wordings
+PHRASE_SHARE = 0.6  # share of those that use a whole phrase where there are any, not a template
 
 
 @cache
@@ -23,7 +24,7 @@ def wordings() -> dict[str, Any]:
 
 @cache
 def paraphrases() -> dict[str, Any]:
-    """The packaged further training wordings: subjects, and for every content a list of templates with choices (a|b)."""
+    """The packaged further training wordings: subjects, and by content templates with choices (a|b) and whole phrases."""
     table = json.loads((files("mate.data") / "paraphrases.json").read_text(encoding="utf-8"))
     contents: dict[str, list[str]] = {}
     for content, templates in table["contents"].items():
@@ -32,7 +33,12 @@ def paraphrases() -> dict[str, Any]:
             if content.endswith("right") or "-right-" in content:
                 templates = [mirror_caption(template) for template in templates]
         contents[content] = templates
-    return {"subjects": table["subjects"], "contents": contents}
+    phrases = {
+        name.replace("{side}", side): tuple(phrase.replace("{side}", side) for phrase in listed)
+        for name, listed in table["phrases"].items()
+        for side in ("left", "right")
+    }
+    return {"subjects": table["subjects"], "contents": contents, "phrases": phrases}
 
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
@@ -81,7 +87,9 @@ def draw(content: str, style: str, kind: str, rng: np.random.Generator, style_sh
     more = paraphrases()
     if kind == "seen" and rng.random() < PARAPHRASE_SHARE:
         subject = str(rng.choice([*table["subjects"][part], *more["subjects"]]))
-        if content in more["contents"]:
+        if content in more["phrases"] and rng.random() < PHRASE_SHARE:
+            phrase = str(rng.choice(more["phrases"][content]))
+        elif content in more["contents"]:
             phrase = expand(str(rng.choice(more["contents"][content])), rng)
     manner = table["styles"].get(style, {}).get(part) or [""]
     if rng.random() < style_share:

@@ -5,15 +5,19 @@ A wording writes its verbs in square brackets in the base form, `[walk] forward`
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from mate.data.captions import words as split_words
-from mate.data.kinwords.words import CONCEPTS, HELD_OUT, JOINTS
+from mate.data.kinwords.words import CONCEPTS, HELD_OUT, JOINTS, MOCAP_CONTENTS
+from mate.data.wordings import paraphrases
 
 SUBJECTS = ("a person", "someone", "a man", "a woman", "the figure")
 SUBJECTS_UNSEEN = ("somebody", "the actor")
+FURTHER_SHARE = 0.6  # of the wordings of actions that have further ones
 
 # {i} the i-th event in the third person, {i:ing} in the -ing form; events count in order of time.
 CONNECTIVES: dict[int, tuple[str, ...]] = {
@@ -61,7 +65,8 @@ COUNTS = {
 DOUBLED = frozenset(
     {
         "run", "jog", "sit", "put", "nod", "hop", "skip", "squat", "step", "clap", "get", "spin", "drop", "dip", "stop",
-        "hug", "hit", "let", "sidestep", "zigzag", "swim", "wag", "flap", "slap", "plop", "jab", "bob", "scan",
+        "hug", "hit", "let", "sidestep", "zigzag", "swim", "wag", "flap", "slap", "plop", "jab", "bob", "scan", "backstep", "begin",
+        "chug", "crab", "fan", "flag", "grab", "grip", "gun", "leg", "pad", "plod", "prop", "rip", "set", "snap", "spot", "whip", "zip",
     }
 )  # fmt: skip
 THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
@@ -140,6 +145,53 @@ def ing(verb: str) -> str:
     return verb + "ing"
 
 
+def base(verb: str) -> str:
+    """walks -> walk: the inverse of `third`."""
+    irregular = {form: plain for plain, form in THIRD.items()}
+    if verb in irregular:
+        return irregular[verb]
+    if re.search(r"(ss|sh|ch|x|zz)es$", verb):
+        return verb[:-2]
+    if re.search(r"[^aeiou]ies$", verb):
+        return verb[:-3] + "y"
+    return verb[:-1]
+
+
+_VERB_PLACE = re.compile(r"(^|, |\band (?:then )?|\bthen )([a-z]+s)\b")
+
+
+_LATER_VERBS = set("closes ebbs finishes freezes pauses shuts stays sustains swivels uncrosses".split())
+
+
+@cache
+def further_wordings(concept: str) -> tuple[str, ...]:
+    """Wordings with bracketed verbs, made of the mocap corpus' training phrases for the same action; none where it has none.
+
+    Phrases without a verb in the third person in front ("is walking", "with both arms up") are left out.
+    """
+    name = MOCAP_CONTENTS.get(concept)
+    if name is None:
+        return ()
+    phrases = [phrase.replace(" left", " {side}") for phrase in paraphrases()["phrases"][name.format(side="left")]]
+    starts = {found[2] for found in map(_VERB_PLACE.match, phrases) if found} - {
+        "is",
+        "has",
+        "arms",
+        "hands",
+    } | _LATER_VERBS
+
+    def bracket(found: re.Match) -> str:
+        return f"{found[1]}[{base(found[2])}]" if found[2] in starts else found[0]
+
+    wordings = (_VERB_PLACE.sub(bracket, phrase) for phrase in phrases)
+    return tuple(wording for wording in wordings if wording.startswith("["))
+
+
+def spoken(wording: str, form: Callable[[str], str]) -> str:
+    """A wording with its verbs in a form, `third` or `ing`."""
+    return re.sub(r"\[(\w+)\]", lambda match: form(match[1]), wording)
+
+
 def pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     """One of the options, evenly."""
     return options[int(rng.integers(len(options)))]
@@ -148,7 +200,13 @@ def pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
 def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool, progressive: bool = False) -> Wording:
     """A wording for a phrase; `progressive` allows "is walking"."""
     concept = CONCEPTS[phrase.concept]
-    text = pick(concept.unseen if unseen and concept.unseen else concept.seen, rng)
+    # They name no slot but the side, and leave no room for an adverb or a count.
+    plain_event = not phrase.adverbs and not phrase.count and phrase.slots.get("go", "walk") == "walk"
+    further = further_wordings(phrase.concept) if plain_event and not unseen else ()
+    if further and rng.random() < FURTHER_SHARE:
+        text = pick(further, rng)
+    else:
+        text = pick(concept.unseen if unseen and concept.unseen else concept.seen, rng)
     for key, value in phrase.slots.items():
         text = text.replace("{" + key + "}", value)
     text = re.sub(r"\s+", " ", text).strip()
@@ -160,12 +218,12 @@ def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool, progress
             text = f"{text} {words}"
     if phrase.count:
         text = f"{text} {pick(COUNTS[phrase.count], rng)}"
-    finite, participle = (re.sub(r"\[(\w+)\]", lambda m, f=f: f(m[1]), text) for f in (third, ing))
-    base = text.replace("[", "").replace("]", "")
+    finite, participle = spoken(text, third), spoken(text, ing)
+    plain = text.replace("[", "").replace("]", "")
     # Now and then the progressive: "is walking".
     if progressive and text.startswith("[") and text.count("[") == 1 and rng.random() < 0.2:
-        finite, base = "is " + participle, "are " + participle
-    return Wording(finite, participle, base)
+        finite, plain = "is " + participle, "are " + participle
+    return Wording(finite, participle, plain)
 
 
 PRONOUN = {
@@ -281,10 +339,9 @@ def training_wordings() -> list[str]:
     """Every training wording in both forms, with the slots empty: what must not hold a held-out word."""
     out: list[str] = [*SUBJECTS, *WHILE, *(c for group in CONNECTIVES.values() for c in group)]
     out += [a for group in ADVERBS.values() for a in group] + [c for group in COUNTS.values() for c in group]
-    for concept in CONCEPTS.values():
-        for text in concept.seen:
-            out.append(re.sub(r"\[(\w+)\]", lambda m: third(m[1]), text))
-            out.append(re.sub(r"\[(\w+)\]", lambda m: ing(m[1]), text))
+    for name, concept in CONCEPTS.items():
+        for text in (*concept.seen, *further_wordings(name)):
+            out += [spoken(text, third), spoken(text, ing)]
     return out
 
 

@@ -666,6 +666,13 @@ CONCEPTS: dict[str, Concept] = {
     ),
 }
 
+# What the mocap corpus calls the same action: its further training wordings serve here too.
+MOCAP_CONTENTS = {
+    "walk": "walk", "jog": "run", "run": "run", "sprint": "dash", "backwards": "walk-back", "diagonal": "walk-{side}",
+    "walk_turn": "walk-turn-{side}", "raise": "raise-up-{side}-hand", "raise_both": "raise-up-both-hands",
+    "wave": "wave-{side}-hand", "wave_both": "wave-both-hands",
+}  # fmt: skip
+
 # What the wordings of the mocap corpus keep for its tests ("unseen wording", "unseen synonym"): in no training caption of ours either.
 _HELD_OUT = """
 somebody|the actor|strides|striding|strides along|step by step|ambles|ambling|onward|strolls|
