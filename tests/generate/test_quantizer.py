@@ -116,6 +116,17 @@ def test_encode_then_decode_is_what_forward_gives_and_layers_only_help() -> None
     assert errors[0] > errors[1] > errors[2]
 
 
+def test_expected_codes_are_the_chosen_ones_where_the_prediction_is_sure_and_their_mean_where_it_is_not() -> None:
+    quantizer = trained(steps=50).eval()
+    indices = quantizer.encode(torch.randn(2, 5, 8, generator=seeded(9)))
+    codes = quantizer.config.codes
+    sure = torch.nn.functional.one_hot(indices[..., 1:], codes).float()
+    torch.testing.assert_close(quantizer.expected(indices[..., 0], sure), quantizer.decode(indices))
+    means = sum(quantizer.book(layer).codes.mean(0) for layer in range(1, quantizer.config.layers))
+    unsure = quantizer.expected(indices[..., 0], torch.full_like(sure, 1 / codes))
+    torch.testing.assert_close(unsure, quantizer.decode(indices[..., :1]) + means)
+
+
 def test_dropped_layers_are_marked_and_count_as_nothing() -> None:
     quantizer = trained(replace(CONFIG, dropout=1.0))
     kept = set()

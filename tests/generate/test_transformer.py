@@ -77,13 +77,14 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
         noise = noise_of(lengths)
         config = SamplingConfig()
         base = model.sample(pooled, lengths, noise, config, guidance)
-        tokens = finer.sample(base, pooled, lengths, noise, config)
+        tokens, probabilities = finer.sample(base, pooled, lengths, noise, config)
         for i, length in enumerate(lengths):
             own = noise_of([length], i)
             alone = model.sample(pooled[i : i + 1], [length], own, config, guidance)
             assert torch.equal(alone[0], base[i, :length])
-            alone_tokens = finer.sample(alone, pooled[i : i + 1], [length], own, config)
+            alone_tokens, alone_probabilities = finer.sample(alone, pooled[i : i + 1], [length], own, config)
             assert torch.equal(alone_tokens[0], tokens[i, :length])
+            torch.testing.assert_close(alone_probabilities[0], probabilities[i, :length])
         assert int(base.max()) <= CODES
         assert all(int(base[i, :length].max()) < CODES for i, length in enumerate(lengths))  # nothing stays masked
 

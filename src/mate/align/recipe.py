@@ -50,6 +50,7 @@ class AlignConfig:
         segmentation: "semantic" (paper) or "uniform" (control).
         max_seconds: longer clips with a single sub-text are cropped at random.
         least_count: a motion word occurs in so many captions at least.
+        least_change: a row goes into the patch if it moved by at least this fraction of its own length.
         model: sizes of the retrieval model.
         bf16: bfloat16 matrix products in the forward pass; losses, weights and optimiser stay in float32.
         seed: of everything random. device: "cpu", "cuda", ...
@@ -74,6 +75,7 @@ class AlignConfig:
     segmentation: str = "semantic"
     max_seconds: float = 10.0
     least_count: int = 1
+    least_change: float = 0.0
     model: AlignerConfig = field(default_factory=AlignerConfig)
     bf16: bool = True
     seed: int = 0
@@ -444,6 +446,7 @@ def align(
     }
     patch_path = out / "patch.safetensors"
     patch = _patch(language, vocabulary, encoder, names, licenses, report)
+    report["rows_in_patch"] = 0 if patch is None else len(patch.token_ids)
     if patch is not None:
         patch.save(patch_path)
         report["mean_row_change"] = float((patch.rows - language.table[patch.token_ids].cpu()).norm(dim=1).mean())
@@ -483,7 +486,7 @@ def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: Align
         "encoder": encoder,
         "config": _jsonable(config),
     }
-    for free in ("device", "max_minutes"):
+    for free in ("device", "max_minutes", "least_change"):
         settings["config"].pop(free)
     path = out / "align.json"
     if path.is_file():
@@ -628,10 +631,13 @@ def _patch(
         "steps": str(report["steps"]["align"]),
         "seed": str(report["config"]["seed"]),
     }
+    ids, rows = layer.token_ids, layer.rows()
+    before = language.table[ids]
+    moved = (rows - before).norm(dim=1) >= report["config"]["least_change"] * before.norm(dim=1)
     return WordPatch.from_tables(
         language.table,
-        layer.token_ids,
-        layer.rows(),
+        ids[moved],
+        rows[moved],
         base_model=encoder,
         training_data=data,
         license=licenses,
@@ -646,7 +652,7 @@ def _card(report: dict[str, Any]) -> str:
         "# Motion-text retrieval model",
         "",
         f"Trained with `mate align` on {', '.join(report['data'])} ({report['clips']} clips, {report['captions']} captions).",
-        f"Language model: {report['encoder']}, its word embeddings patched ({report['rows']} rows).",
+        f"Language model: {report['encoder']}, its word embeddings patched ({report['rows_in_patch']} rows).",
         "",
         f"Licence of the weights, from their data: {report['license']}",
         "",

@@ -44,6 +44,12 @@ def align(
         Segmentation, typer.Option(help="Segments by meaning, or of equal length.")
     ] = Segmentation.semantic,
     losses: Annotated[str, typer.Option(help="Criteria in use, for ablations.")] = "rec,self,cross,align,sent",
+    least_change: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Leave rows out of the patch that moved by less than this fraction of their length."
+        ),
+    ] = 0.0,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Control: no word embedding moves, no patch is written.")
     ] = False,
@@ -74,6 +80,7 @@ def align(
         prior=prior.value,
         segmentation=segmentation.value,
         losses=tuple(part.strip() for part in losses.split(",") if part.strip()),
+        least_change=least_change,
         train_rows=not frozen,
         max_minutes=max_minutes,
         bf16=bf16,

@@ -136,6 +136,8 @@ class SamplingConfig:
         top_k: fraction of the codebook that is filtered out before the choice (MoMask: 0.9 keeps the best tenth).
         residual_guidance: guidance of the residual transformer.
         residual_temperature: of the residual layers' choice; 0 takes the likeliest code.
+        residual_expected: the decoder gets the expected code of each residual layer under the predicted probabilities, not the chosen
+            one (MoMask: the chosen one). Where the prediction is unsure, a chosen code is noise and the expected one is near nothing.
         length_temperature: of the length predictor's distribution.
     """
 
@@ -145,6 +147,7 @@ class SamplingConfig:
     top_k: float = 0.9
     residual_guidance: float = 5.0
     residual_temperature: float = 1.0
+    residual_expected: bool = False
     length_temperature: float = 1.0
 
 
@@ -188,7 +191,7 @@ _LAPTOP = MoMaskConfig(
         width=192, layers=2, heads=4, ff=512, dropout=0.1, code_dim=128, text=replace(_LAPTOP_TEXT, hidden=0)
     ),
     length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
-    sampling=SamplingConfig(guidance=2.0, residual_guidance=2.0, residual_temperature=0.0),
+    sampling=SamplingConfig(guidance=3.0, residual_guidance=1.0, residual_temperature=0.0, residual_expected=True),
     batch_frames=48 * 64,
     batch_tokens=40 * 50,
     train_vq=TrainConfig(steps=20_000, lr=8e-4, warmup=200, bf16=True),

@@ -188,9 +188,11 @@ class MoMaskGenerator(nn.Module):
         counts = [-(-count // stride) for count in frames]
         sizes = [(count, self.config.quantizer.codes) for count in counts]
         base = self.masked.sample(pooled, counts, noise, config, config.guidance if guidance is None else guidance)
-        tokens = self.residual.sample(base, pooled, counts, noise, config)
+        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config)
         mask = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
-        features = self.vq.decode(tokens, mask).cpu()
+        quantizer = self.vq.quantizer
+        codes = quantizer.expected(base * mask, probabilities) if config.residual_expected else quantizer.decode(tokens)
+        features = self.vq.decode_codes(codes, mask).cpu()
         motions = []
         for i, count in enumerate(frames):
             own = features[i, :count].numpy()

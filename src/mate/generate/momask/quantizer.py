@@ -171,3 +171,10 @@ class ResidualQuantizer(nn.Module):
             total = total + F.embedding(chosen.clamp(min=0), self.book(layer).codes) * (chosen >= 0).unsqueeze(-1)
         assert isinstance(total, Tensor)
         return total
+
+    def expected(self, base: Tensor, probabilities: Tensor) -> Tensor:
+        """The codes (B, N, D) of base indices (B, N), plus the expected codes of the layers above under probabilities (B, N, Q - 1, K)."""
+        total = F.embedding(base, self.book(0).codes)
+        for layer in range(1, self.config.layers):
+            total = total + probabilities[:, :, layer - 1] @ self.book(layer).codes
+        return total

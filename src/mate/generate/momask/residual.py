@@ -57,8 +57,8 @@ class ResidualTransformer(nn.Module):
     @torch.no_grad()
     def sample(
         self, base: Tensor, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig
-    ) -> Tensor:
-        """All tokens (B, N, Q) from base tokens (B, N)."""
+    ) -> tuple[Tensor, Tensor]:
+        """All tokens (B, N, Q) from base tokens (B, N), and the probabilities (B, N, Q - 1, K) of the layers above the base."""
         batch, device = len(lengths), base.device
         mask = torch.arange(base.shape[1], device=device) < torch.tensor(lengths, device=device)[:, None]
         tokens = torch.zeros(*base.shape, self.layers, dtype=torch.long, device=device)
@@ -67,13 +67,15 @@ class ResidualTransformer(nn.Module):
         guided = guidance != 1.0
         times = 2 if guided else 1
         condition = self.condition(pooled.repeat(times, 1), torch.arange(times * batch, device=device) >= batch)
+        probabilities = []
         for q in range(1, self.layers):
             layer = torch.full((times * batch,), q, device=device)
             logits = self.logits(tokens.repeat(times, 1, 1), layer, condition, mask.repeat(times, 1)).float()
             if guided:
                 with_text, without = logits.chunk(2)
                 logits = without + guidance * (with_text - without)
+            probabilities.append(logits.softmax(-1))
             for i, length in enumerate(lengths):
                 uniform = noise(i, "residual").to(device) if config.residual_temperature > 0 else None
                 tokens[i, :length, q] = choose(logits[i, :length], config.residual_temperature, config.top_k, uniform)
-        return tokens
+        return tokens, torch.stack(probabilities, 2)

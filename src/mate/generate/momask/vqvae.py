@@ -184,8 +184,12 @@ class MotionVQ(nn.Module):
 
     def decode(self, indices: Tensor, mask: Tensor | None = None) -> Tensor:
         """Indices (B, N, q) -> raw features (B, N * stride, C); `mask` (B, N), True = valid."""
+        return self.decode_codes(self.quantizer.decode(indices), mask)
+
+    def decode_codes(self, codes: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Sums of codes (B, N, D) -> raw features (B, N * stride, C); `mask` (B, N), True = valid."""
         masks = self.masks(None if mask is None else mask.repeat_interleave(self.config.stride, dim=1))
-        x = self.decoder(self.quantizer.decode(indices).transpose(1, 2), masks).transpose(1, 2)
+        x = self.decoder(codes.transpose(1, 2), masks).transpose(1, 2)
         return self.normalizer.inverse(x.float())
 
 
