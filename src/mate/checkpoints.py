@@ -21,6 +21,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 MODEL_TYPES = {
     "momask": "mate.generate.momask.model:MoMaskGenerator",
     "aligner": "mate.align.aligner:Aligner",
+    "evaluator": "mate.evaluate.own_evaluator:OwnEvaluator",
 }
 
 

@@ -10,6 +10,7 @@ from tests import motions as make
 from mate.cli.app import main
 from mate.data.wordings import wordings
 from mate.errors import MateError
+from mate.evaluate.card import wilson
 from mate.evaluate.closeness import diversity, joint_distance, nearest_training, windows
 from mate.evaluate.obedience import FACTS
 from mate.evaluate.probes import (
@@ -28,7 +29,6 @@ from mate.evaluate.probes import (
     real_control,
     sample_probes,
     to_markdown,
-    wilson,
 )
 from mate.motion.retarget import resample, rotate_about_y
 

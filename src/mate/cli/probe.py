@@ -41,6 +41,7 @@ def probe(
     import json
 
     from mate.errors import MateError
+    from mate.evaluate.card import check_writable
     from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
     from mate.files import atomic_path
 
@@ -56,7 +57,7 @@ def probe(
 
     lengths, targets = _lengths(seconds), [target for target in (output, markdown) if target is not None]
     for target in targets:
-        _check_writable(target)
+        check_writable(target)
     if motions is not None:
         if prompts is None:
             raise MateError("--motions needs --prompts FILE, the prompts that the motions were made for, one a line")
@@ -81,22 +82,6 @@ def probe(
     Console().print(Markdown(to_markdown(card)))
     for target in targets:
         typer.echo(f"wrote {target}")
-
-
-def _check_writable(path: Path) -> None:
-    """Raises MateError now rather than after minutes of sampling."""
-    import tempfile
-
-    from mate.errors import MateError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise MateError(f"cannot write {path}: {error.strerror}; choose another output path") from error
-    if path.is_dir():
-        raise MateError(f"cannot write {path}: it is a folder; choose another output path")
 
 
 def _lengths(text: str) -> list[float]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-train = typer.Typer(no_args_is_help=True, help="Train a generator, with or without a word patch.")
+train = typer.Typer(no_args_is_help=True, help="Train a generator (with or without a word patch) or an evaluator.")
 
 
 @train.callback()
@@ -114,3 +114,55 @@ def generator(
             losses = ", ".join(f"{key} {value:.4g}" for key, value in report.losses.items())
             typer.echo(f"{name}: {report.steps} steps, {report.seconds / 60:.1f} min, {losses}")
         typer.echo(f"model: {out}")
+
+
+@train.command()
+def evaluator(
+    data: Annotated[
+        list[Path],
+        typer.Argument(help="Training sets (HumanML3D-layout folders); their training splits alone are read."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="The evaluator's folder to write; OUT.train beside it keeps what is needed to continue."
+        ),
+    ],
+    preset: Annotated[
+        str, typer.Option(help="words (texts from their letters), sentences (a frozen language model) or tiny.")
+    ] = "words",
+    seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps, instead of the preset's.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End the training after so many minutes.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train an evaluator for `mate evaluate`: texts and motions in one space.
+
+    Train two presets, or two seeds, and report both: figures that one evaluator alone calls good may have been fitted to it.
+    The run can be stopped at any time (Ctrl-C); the same command continues it.
+    """
+    import json
+    import sys
+    from dataclasses import asdict, replace
+
+    import torch
+
+    from mate.errors import MateError
+    from mate.evaluate.own_recipe import preset as find_preset
+    from mate.evaluate.own_recipe import train_evaluator
+
+    if minutes is not None and minutes <= 0:
+        raise MateError(f"got --minutes {minutes:g}, expected more than 0")
+    if threads:
+        torch.set_num_threads(threads)
+    training = find_preset(preset)
+    loop = replace(training.train, seed=seed, device=device, max_minutes=minutes, steps=steps or training.train.steps)
+    report = train_evaluator(data, out, replace(training, train=loop), command=" ".join(["mate", *sys.argv[1:]]))
+    if as_json:
+        typer.echo(json.dumps({"evaluator": str(out), **asdict(report)}))
+        return
+    losses = ", ".join(f"{key} {value:.4g}" for key, value in report.losses.items())
+    typer.echo(f"{report.steps} steps, {report.seconds / 60:.1f} min, {losses}")
+    typer.echo(f"evaluator: {out}")

@@ -5,7 +5,6 @@ How well the judge agrees with the labels of real clips is part of every result 
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mate.errors import MateError
+from mate.evaluate.card import rate, show_rate, table, versions
 from mate.evaluate.closeness import diversity, nearest_training
 from mate.evaluate.obedience import FACTS, LOCOMOTION, TOLERANCES, judge_all
-from mate.motion import kinematics
+from mate.evaluate.quality import quality, spread
 
 if TYPE_CHECKING:
     from mate.data.dataset import MotionTextDataset
@@ -156,57 +156,6 @@ def sample_probes(
     return made
 
 
-def wilson(holds: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (95 % by default); (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    share, spread = holds / n, z * z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * np.sqrt(share * (1 - share) / n + spread / (4 * n))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
-
-
-def _rate(outcomes: Iterable[bool], **labels: Any) -> dict[str, Any]:
-    values = list(outcomes)
-    low, high = wilson(sum(values), len(values))
-    return {
-        **labels,
-        "holds": sum(values),
-        "n": len(values),
-        "rate": sum(values) / max(len(values), 1),
-        "low": low,
-        "high": high,
-    }
-
-
-def _spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """Median, 5th and 95th percentile; empty for no values."""
-    if not len(values):
-        return {}
-    low, middle, high = np.percentile(np.asarray(values, dtype=float), [5, 50, 95])
-    return {"p5": float(low), "median": float(middle), "p95": float(high)}
-
-
-def quality(motions: Sequence[np.ndarray], fps: float = FPS) -> dict[str, Any]:
-    """How clean motions are, over all of them: floor penetration, sliding of standing feet, hovering, jitter.
-
-    Floor penetration is the deepest of a motion, metres. Foot slide is `kinematics.foot_skate(...).speed`, metres per second.
-    """
-    deepest = [float(kinematics.floor_penetration(joints).max()) for joints in motions]
-    skates = [kinematics.foot_skate(joints, fps) for joints in motions]
-    return {
-        "floor_penetration_m": {
-            **_spread(deepest),
-            "share_over_2cm": float(np.mean(np.array(deepest) > 0.02)) if deepest else 0.0,
-        },
-        "foot_slide_m_per_s": _spread([skate.speed for skate in skates]),
-        "foot_slide_share_over_half_m_per_s": _spread([skate.share for skate in skates]),
-        "foot_contact_share": _spread([skate.contact for skate in skates]),
-        "floating_m": _spread([kinematics.floating(joints, fps) for joints in motions]),
-        "jerk_m_per_s3": _spread([kinematics.jerk(joints, fps) for joints in motions]),
-    }
-
-
 @dataclass(frozen=True)
 class RealClip:
     """A real clip of the control: its name, the fact that its label says, joints (T, 22, 3) at 20 frames per second, its split."""
@@ -300,8 +249,8 @@ def judge_real(clips: Sequence[RealClip], fps: float = FPS) -> dict[str, Any]:
         for fact in FACTS
     }
     return {
-        "all": _rate(value for values in outcomes.values() for value in values),
-        "rows": [_rate(values, fact=fact, split=splits[fact]) for fact, values in outcomes.items() if values],
+        "all": rate(value for values in outcomes.values() for value in values),
+        "rows": [rate(values, fact=fact, split=splits[fact]) for fact, values in outcomes.items() if values],
         "confusion": {fact: confusion[fact] for fact in FACTS if fact in confusion},
         "too_short": short,
     }
@@ -336,8 +285,6 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
     Raises:
         MateError: nothing to judge, or a motion that is none.
     """
-    from mate import __version__
-
     if not probed:
         raise MateError("got no motions, expected at least one")
     judged = [judge_all(item.joints, fps) for item in probed]
@@ -353,7 +300,7 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
         for item, holds in zip(probed, ok, strict=True):
             labels = {"fact": item.prompt.fact, "wording": item.prompt.wording, "seconds": item.seconds}
             cells.setdefault(tuple(labels[key] for key in keys), []).append(holds)
-        return [_rate(values, **dict(zip(keys, cell, strict=True))) for cell, values in cells.items()]
+        return [rate(values, **dict(zip(keys, cell, strict=True))) for cell, values in cells.items()]
 
     motions = [item.joints for item in probed]
     prompts = list(dict.fromkeys(item.prompt for item in probed))
@@ -370,8 +317,8 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
         "selection": "one sample for each prompt, length and seed; none chosen or left out",
         "interval": "Wilson, 95 %",
         "tolerances": json.loads(json.dumps(asdict(TOLERANCES))),
-        "versions": {"mate": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "all": _rate(ok),
+        "versions": versions(),
+        "all": rate(ok),
         "by_fact": rates("fact"),
         "by_wording": rates("wording"),
         "by_seconds": rates("seconds"),
@@ -379,7 +326,7 @@ def obedience_card(probed: Sequence[Probed], control: Control | None = None, fps
         "confusion": confusion,
         "quality": quality(motions, fps),
         "quality_locomotion": quality([item.joints for item in probed if item.prompt.fact in LOCOMOTION], fps),
-        "diversity_m": _spread([value for group in groups.values() if (value := diversity(group)) is not None]),
+        "diversity_m": spread([value for group in groups.values() if (value := diversity(group)) is not None]),
     }
     if control is not None:
         card |= _beside_real(motions, control, fps)
@@ -395,7 +342,7 @@ def _beside_real(motions: Sequence[np.ndarray], control: Control, fps: float) ->
     # Closer to a training clip than all but 1 % of real held-out clips are: a copy, probably.
     limit = float(np.percentile(held_out, 1))
     return {
-        "nearest_training_m": {**_spread(generated), "share_under_real_p1": float(np.mean(generated < limit))},
+        "nearest_training_m": {**spread(generated), "share_under_real_p1": float(np.mean(generated < limit))},
         "real": {
             "data": control.name,
             "split": control.split,
@@ -405,8 +352,8 @@ def _beside_real(motions: Sequence[np.ndarray], control: Control, fps: float) ->
             "obedience": judge_real([*control.clips, *control.substitutes], fps),
             "quality": quality(real, fps),
             "quality_locomotion": quality([clip.joints for clip in control.clips if clip.fact in LOCOMOTION], fps),
-            "diversity_m": _spread([value for value in same_fact if value is not None]),
-            "nearest_training_m": {**_spread(held_out), "p1": limit},
+            "diversity_m": spread([value for value in same_fact if value is not None]),
+            "nearest_training_m": {**spread(held_out), "p1": limit},
         },
     }
 
@@ -416,14 +363,6 @@ def _beside_real(motions: Sequence[np.ndarray], control: Control, fps: float) ->
 
 def _share(row: Mapping[str, Any] | None) -> str:
     return f"{100 * row['rate']:.0f} % ({row['holds']}/{row['n']})" if row else "–"
-
-
-def _interval(row: Mapping[str, Any] | None) -> str:
-    return f"{100 * row['rate']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] of {row['n']}" if row else "–"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:
@@ -446,27 +385,27 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         [
             fact.replace("_", " "),
             *(_share(cells.get((fact, *key))) for key in columns),
-            _interval(total[fact]),
-            *([_interval(real_rows.get(fact)) + substituted(fact)] if real else []),
+            show_rate(total[fact]),
+            *([show_rate(real_rows.get(fact)) + substituted(fact)] if real else []),
         ]
         for fact in facts
     ]
-    by_wording = "; ".join(f"{row['wording']} wordings {_interval(row)}" for row in card["by_wording"])
+    by_wording = "; ".join(f"{row['wording']} wordings {show_rate(row)}" for row in card["by_wording"])
     model = card.get("model", {}).get("name")
     lines = [
         f"Protocol `{card['protocol']}`: {card['prompts']} prompts (SHA-256 `{card['prompts_sha256'][:12]}`), "
         f"{card['samples']} motions, {card['selection']}." + (f" Model: `{model}`." if model else ""),
         "",
-        f"The fact holds for {_interval(card['all'])}; {by_wording}.",
+        f"The fact holds for {show_rate(card['all'])}; {by_wording}.",
         "",
-        *_table(head, body),
+        *table(head, body),
         "",
     ]
     if real:
         agreed, short = real["obedience"]["all"], real["obedience"]["too_short"]
         lines += [
             f"Real clips: {real['clips']} of the {real['split']} split of {real['data']}, mirror images left out. The judge agrees with "
-            f"{_interval(agreed)} labels" + (f" ({short} clips too short to judge)." if short else "."),
+            f"{show_rate(agreed)} labels" + (f" ({short} clips too short to judge)." if short else "."),
             "",
         ]
     return "\n".join([*lines, *_quality_table(card, real), ""])
@@ -504,4 +443,4 @@ def _quality_table(card: Mapping[str, Any], real: Mapping[str, Any] | None) -> l
         cells = [number(source, path, unit, factor) for source in (card, real) if source is not None]
         if cells[0] != "–":
             rows.append([label, *cells])
-    return _table(["measure", "generated", *(["real held-out clips"] if real else [])], rows)
+    return table(["measure", "generated", *(["real held-out clips"] if real else [])], rows)

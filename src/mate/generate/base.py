@@ -1,5 +1,6 @@
 """What every motion generator offers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -23,7 +24,13 @@ class Generator(Protocol):
         ...
 
     def sample(
-        self, texts: list[str], seconds: list[float] | None = None, seed: int = 0, guidance: float | None = None
+        self,
+        texts: list[str],
+        seconds: list[float] | None = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts, each (T, 22, 3) float32: metres, Y up, T = round(seconds * fps).
 
@@ -32,6 +39,7 @@ class Generator(Protocol):
             seconds: one length a prompt; None: the model chooses.
             seed: same seed, same motions.
             guidance: strength of classifier-free guidance; None: the model's own.
+            numbers: the index of each prompt, where the texts are a part of a longer list or in another order; None: 0, 1, ...
 
         Raises:
             mate.errors.MateError: an empty prompt, or a length that the model cannot make.

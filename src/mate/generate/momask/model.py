@@ -139,6 +139,7 @@ class MoMaskGenerator(nn.Module):
         seed: int = 0,
         guidance: float | None = None,
         *,
+        numbers: Sequence[int] | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[np.ndarray]:
@@ -149,6 +150,9 @@ class MoMaskGenerator(nn.Module):
         self.check_texts(texts)
         if seconds is not None and len(seconds) != len(texts):
             raise MateError(f"got {len(seconds)} lengths for {len(texts)} prompts, expected one each")
+        if numbers is not None and len(numbers) != len(texts):
+            raise MateError(f"got {len(numbers)} numbers for {len(texts)} prompts, expected one each")
+        own = list(range(len(texts)) if numbers is None else numbers)
         lengths = None if seconds is None else [self.frames(value) for value in seconds]
         was_training = self.training
         self.eval()
@@ -157,7 +161,7 @@ class MoMaskGenerator(nn.Module):
             for start in range(0, len(texts), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 motions += self._sample(
-                    texts[part], None if lengths is None else lengths[part], seed, start, guidance, foot_lock
+                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock
                 )
                 if progress is not None:
                     progress(len(motions), len(texts))
@@ -166,7 +170,13 @@ class MoMaskGenerator(nn.Module):
             self.train(was_training)
 
     def _sample(
-        self, texts: list[str], frames: list[int] | None, seed: int, first: int, guidance: float | None, foot_lock: bool
+        self,
+        texts: list[str],
+        frames: list[int] | None,
+        seed: int,
+        numbers: Sequence[int],
+        guidance: float | None,
+        foot_lock: bool,
     ) -> list[np.ndarray]:
         config, stride = self.config.sampling, self.config.vq.stride
         device = self.vq.normalizer.mean.device
@@ -177,7 +187,7 @@ class MoMaskGenerator(nn.Module):
         def noise(i: int, purpose: str) -> Tensor:
             key = i, purpose
             if key not in streams:
-                streams[key] = torch.Generator().manual_seed(mix_seed(seed, first + i, purpose))
+                streams[key] = torch.Generator().manual_seed(mix_seed(seed, numbers[i], purpose))
             shape = (1, self.max_tokens) if purpose == "length" else sizes[i]
             return torch.rand(shape, generator=streams[key])
 
