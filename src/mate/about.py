@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mate
-from mate.checkpoints import CARD, CONFIG, WEIGHTS, default_model, sha256
+from mate.checkpoints import CARD, CONFIG, PACKAGED, WEIGHTS, default_model, sha256
 from mate.errors import MateError
 from mate.motion.skeleton import HEAD
 
@@ -36,10 +36,10 @@ def about(path: str | Path | None = None) -> dict[str, Any]:
         return _installation()
     path = Path(path)
     if not path.exists():
-        if str(path) in ("default", "kinwords"):
+        if str(path) in PACKAGED:
             return _model(default_model(str(path)))
         raise MateError(
-            f"nothing at {path}; expected a model, patch, motion or data-set path, or a shipped model's name (default, kinwords)"
+            f"nothing at {path}; expected a model, patch, motion or data-set path, or a shipped model's name ({', '.join(PACKAGED)})"
         )
     if path.is_dir():
         return _folder(path)
@@ -90,7 +90,7 @@ def _installation() -> dict[str, Any]:
     facts["processors"] = usable
     facts["threads"] = int(os.environ.get("OMP_NUM_THREADS") or usable or 1)
     facts["license"] = "Apache-2.0 (the code; weights carry the terms of their data)"
-    for name in ("default", "kinwords"):
+    for name in PACKAGED:
         try:
             model = _model(default_model(name))
         except MateError:

@@ -172,8 +172,11 @@ def load_strict(module: Any, tensors: "Mapping[str, Tensor]", where: str | Path)
             value.copy_(tensors[key])
 
 
+PACKAGED = ("default", "kinwords", "retrieval")  # the models that come with the package
+
+
 def default_model(name: str = "default") -> Path:
-    """The folder of a model that comes with the package: "default" or "kinwords".
+    """The folder of a model that comes with the package: the generators "default" and "kinwords", the scorer "retrieval".
 
     Raises:
         MateError: the package was installed without it.
