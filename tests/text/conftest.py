@@ -72,6 +72,13 @@ def tiny_model(kind: str, folder: Path, limit: int = 32) -> Path:
             **common, **sizes, projection_dim=24, max_position_embeddings=32, bos_token_id=2, eos_token_id=3
         )
         model = hf.CLIPTextModelWithProjection(config)
+    elif kind == "whole clip":
+        text = {**common, **sizes, "max_position_embeddings": 32, "bos_token_id": 2, "eos_token_id": 3}
+        vision = {**sizes, "image_size": 8, "patch_size": 4}
+        model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+    elif kind == "whole t5":
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+        model = hf.T5ForConditionalGeneration(hf.T5Config(**common, **sizes))
     else:
         model = hf.T5EncoderModel(hf.T5Config(**common, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4))
     model.eval().save_pretrained(folder)

@@ -25,6 +25,7 @@ COMMANDS = {
     "align": ("mate.cli.align:align", "Tune a language model's motion words on motion."),
     "train": ("mate.cli.train:train", "Train a generator (with or without a word patch) or evaluator."),
     "score": ("mate.cli.score:score", "Say how well motions and texts go together."),
+    "ground": ("mate.cli.ground:ground", "Show which frames and joints each word means."),
     "probe": ("mate.cli.probe:probe", "Check that motions do what their prompts say."),
     "evaluate": ("mate.cli.evaluate:evaluate", "Evaluate a generator or motions, by a named protocol."),
     "export": ("mate.cli.export:export", "Convert motion files to other formats."),

@@ -7,7 +7,7 @@ Shapes: V vocabulary size, K patched rows, D embedding size.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,16 +47,7 @@ def embedding_layer(model: object) -> nn.Module:
     Raises:
         MateError: no such layer was found.
     """
-    seen: list[object] = [model]
-    for name in ("model", "auto_model", "text_model", "text", "transformer", "0"):
-        if isinstance(model, nn.Sequential) and name == "0" and len(model):
-            seen.append(model[0])
-            seen.append(getattr(model[0], "auto_model", None))
-        else:
-            seen.append(getattr(model, name, None))
-    for candidate in seen:
-        if not isinstance(candidate, nn.Module):
-            continue
+    for candidate in _language_models(model):
         if isinstance(getattr(candidate, "token_embedding", None), nn.Embedding):  # openai-clip, open_clip
             return candidate.token_embedding  # type: ignore[return-value]
         getter = getattr(candidate, "get_input_embeddings", None)
@@ -64,7 +55,7 @@ def embedding_layer(model: object) -> nn.Module:
             continue
         try:
             layer = getter()
-        except (NotImplementedError, AttributeError):  # two-tower models have no single input layer
+        except (NotImplementedError, AttributeError):  # some two-tower models have no single input layer
             continue
         if (
             isinstance(layer, nn.Module)
@@ -76,6 +67,19 @@ def embedding_layer(model: object) -> nn.Module:
         f"found no word-embedding layer in {type(model).__name__}; "
         "expected a Hugging Face text model, a sentence-transformers model, an openai-clip or an open_clip model"
     )
+
+
+def _language_models(model: object) -> Iterator[nn.Module]:
+    """The modules that may hold the word embeddings: the model, what it wraps, and what that wraps; the outermost first."""
+    level = [model]
+    for _ in range(3):
+        yield from (candidate for candidate in level if isinstance(candidate, nn.Module))
+        inner = [
+            candidate[0] if isinstance(candidate, nn.Sequential) and len(candidate) else getattr(candidate, name, None)
+            for candidate in level
+            for name in ("model", "auto_model", "text_model", "text", "transformer")
+        ]
+        level = [candidate for candidate in inner if candidate is not None]
 
 
 class PatchHandle:
@@ -262,6 +266,12 @@ class WordPatch:
         replaced = table[ids].clone()
         table[ids] = self.rows.to(device=table.device, dtype=table.dtype)
         return PatchHandle(table, self.token_ids.clone(), replaced)
+
+    def export(self, source: str | Path, folder: str | Path) -> Path:
+        """Writes a whole language model in Hugging Face's layout with the patch in it; see `patch_export.export_patched`."""
+        from mate.text.patch_export import export_patched
+
+        return export_patched(self, source, folder)
 
 
 class SparseRows(nn.Module):
