@@ -16,8 +16,8 @@ from torch.nn.functional import cosine_similarity
 
 from mate.align.aligner import AlignerConfig
 from mate.align.recipe import AlignConfig, align
+from mate.data.build import write_dataset
 from mate.data.captions import words
-from mate.data.dataset import write_dataset
 from mate.data.kinwords import kinwords
 from mate.errors import MateError
 from mate.files import atomic_path

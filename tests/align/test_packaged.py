@@ -37,7 +37,9 @@ def test_it_tells_sides_and_actions_apart_on_generated_motion(packaged: Aligner,
 def test_score_needs_no_model_folder(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     still = np.zeros((40, 22, 3), np.float32) + np.linspace(0, 1, 22, dtype=np.float32)[None, :, None]
     np.save(tmp_path / "motion.npy", still)
-    line = json.dumps({"motion": str(tmp_path / "motion.npy"), "texts": ["a person walks", "a person waves, then sits"]})
+    line = json.dumps(
+        {"motion": str(tmp_path / "motion.npy"), "texts": ["a person walks", "a person waves, then sits"]}
+    )
     (tmp_path / "pairs.jsonl").write_text(line + "\n")
     assert main(["score", "--pairs", str(tmp_path / "pairs.jsonl"), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)

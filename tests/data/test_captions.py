@@ -1,14 +1,16 @@
 """Words, mirrored captions and the templated wordings."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mate.data.captions import mirror_caption, tag, words
+from mate.data.captions import mirror_caption, mirror_tags, tag, tag_agreement, words
 from mate.data.wordings import connect, draw, expand, gerund, paraphrases, split_subject, wordings
+from mate.errors import MateError
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,17 @@ from mate.data.wordings import connect, draw, expand, gerund, paraphrases, split
         ("steps leftwards", "steps rightwards"),
         ("feels all right and sits down right away", "feels all right and sits down right away"),
         ("is left standing", "is left standing"),
+        ("turns counter clockwise", "turns clockwise"),
+        ("walks in an anti-clockwise circle", "walks in a clockwise circle"),
+        ("turns right then left", "turns left then right"),
+        ("turns left before walking", "turns right before walking"),
+        ("takes two steps left and three steps right", "takes two steps right and three steps left"),
+        ("raises the right then the left hand", "raises the left then the right hand"),
+        ("sits down right after a jump", "sits down right after a jump"),
+        ("walks right through and stops right now", "walks right through and stops right now"),
+        ("steps to the right now", "steps to the left now"),
+        ("the right-handed man, left-handed twice", "the left-handed man, right-handed twice"),
+        ("spins ccw twice", "spins cw twice"),
         ("makes a right angle", "makes a right angle"),
         ("the copyright of brightly", "the copyright of brightly"),
     ],
@@ -34,6 +47,24 @@ def test_mirrored_captions(text, expected):
 def test_mirroring_twice_gives_the_caption_back(parts):
     text = " ".join(parts)
     assert mirror_caption(mirror_caption(text)) == text
+
+
+def test_tags_are_mirrored_as_their_sentence_is():
+    assert mirror_tags("turn/VERB left/ADV then/ADV") == "turn/VERB right/ADV then/ADV"
+    assert mirror_tags("be/AUX all/ADV right/ADJ") == "be/AUX all/ADV right/ADJ"
+    assert mirror_tags("a/DET counterclockwise/ADJ circle/NOUN") == "a/DET clockwise/ADJ circle/NOUN"
+
+
+def test_agreement_of_tags():
+    assert tag_agreement([("a person walks", "a/DET person/NOUN walk/VERB")]) == 1.0
+    assert tag_agreement([("a person walks", "a/DET person/VERB walk/VERB"), ("a b c", "a/DET")]) == 2 / 3
+    assert tag_agreement([]) is None
+
+
+def test_without_spacy_its_tagger_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(MateError, match="needs spaCy"):
+        tag("a person walks", "spacy")
 
 
 def test_words_have_offsets():

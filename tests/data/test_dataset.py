@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mate.data.batch import collate
-from mate.data.dataset import Caption, MotionTextDataset, Sample, grouped_std, mirrored, open_dataset, write_dataset
+from mate.data.build import write_dataset
+from mate.data.dataset import Caption, MotionTextDataset, Sample, grouped_std, mirrored, open_dataset
 from mate.errors import MateError
 from mate.motion.features import features_to_joints, process_motion
 from mate.motion.skeleton import HUMANML3D
@@ -102,7 +103,7 @@ def test_a_failing_source_leaves_the_old_set_alone(tmp_path):
     with pytest.raises(MateError, match="the source broke"):
         write_dataset(broken(), tmp_path / "set", name="tiny", license="CC0")
     assert open_dataset(tmp_path / "set").names[0] == "a"
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.packed"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from tests.motions import gliding as body
 
 from mate.data.bandai_namco import UNSEEN_PAIRS, label_error, takes
-from mate.data.dataset import Caption, Sample, open_dataset, write_dataset
+from mate.data.build import write_dataset
+from mate.data.dataset import Caption, Sample, open_dataset
 from mate.data.extended import at_length, extended, held_window
 from mate.data.joined import LONGEST, Pool, joined, most_active_window
 from mate.errors import MateError

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tests.motions import gliding as body
 
-from mate.data.dataset import PrepareReport, open_dataset, write_dataset
+from mate.data.build import PrepareReport, write_dataset
+from mate.data.dataset import open_dataset
 from mate.data.mocap_folder import mocap_folder, read_caption_table
 from mate.errors import MateError
 
@@ -61,6 +62,13 @@ def test_json_lines_table(folder, tmp_path):
         ("a.csv", "file,caption,split\nx,y,training\n", "got split 'training'"),
         ("a.jsonl", "{broken\n", "line 1: not JSON"),
         ("a.jsonl", "[1]\n", "expected an object"),
+        ("a.csv", "file,caption,start\nx,y,nan\n", "must be seconds"),
+        ("a.csv", "file,caption,start\nx,y,-1\n", "must be seconds"),
+        ("a.csv", "file,caption\nx," + "y" * 200_000, "line 2: not CSV"),
+        ("a.jsonl", '{"file": "x", "caption": "y", "start": 1' + "0" * 400 + "}", "must be seconds"),
+        ("a.jsonl", '{"file": "x", "caption": ["y"]}', "must be texts"),
+        ("a.jsonl", '{"file": "x\\u0000", "caption": "y"}', "must be texts"),
+        ("a.jsonl", '{"file": "x", "caption": "\\ud800"}', "expected Unicode text"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, name, table, message):

@@ -227,7 +227,8 @@ def test_nearest_training_is_the_brute_force_minimum():
 
 @pytest.fixture
 def prepared(tmp_path):
-    from mate.data.dataset import Caption, Sample, write_dataset
+    from mate.data.build import write_dataset
+    from mate.data.dataset import Caption, Sample
 
     def clips():
         for number, split in enumerate(["train", "train", "test", "test"]):
@@ -252,7 +253,8 @@ def test_the_control_comes_from_a_prepared_set(prepared):
 
 
 def test_a_set_without_contents_is_refused(tmp_path):
-    from mate.data.dataset import Caption, Sample, write_dataset
+    from mate.data.build import write_dataset
+    from mate.data.dataset import Caption, Sample
 
     samples = [Sample(split, make.gait(3.0, 1.0), (Caption("a person walks"),), split) for split in ("train", "test")]
     write_dataset(samples, tmp_path / "set", name="plain", license="none")

@@ -2,17 +2,14 @@
 
 import json
 import re
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mate.errors import MateError
 from mate.formats.bvh import load_bvh, read_bvh, write_bvh
-from mate.formats.mapping import joint_map, read_mapping
+from mate.formats.load import load_motion
+from mate.formats.mapping import joint_map
 from mate.motion.motion import Motion
 from mate.motion.skeleton import HUMANML3D
 
@@ -223,48 +220,13 @@ def test_a_deep_hierarchy_neither_recurses_nor_runs_away():
 
     assert read_bvh(chain(1500)).positions[0, -1, 1] == 1500
     with pytest.raises(MateError, match="more than 2000 joints"):
-        read_bvh(chain(100_000))
+        read_bvh(chain(5_000))
 
 
 def test_files_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "absent.bvh", tmp_path, "a\0b.bvh"):
         with pytest.raises(MateError, match="cannot read"):
             load_bvh(path)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_damaged_files_raise_nothing_but_mate_error(data):
-    text = bytearray(person(time=0.0333).encode())
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(text) - 1))
-        length = data.draw(st.sampled_from([0, 1, 1, 2, 5, 60, 500]))
-        part = data.draw(
-            st.one_of(
-                st.binary(max_size=4),
-                st.sampled_from(
-                    [
-                        b"nan",
-                        b"1e308",
-                        b"-1e308",
-                        b"{",
-                        b"}",
-                        b"\n",
-                        b" 0 ",
-                        b"MOTION\n",
-                        b"End Site",
-                        b"ROOT x {",
-                        b"0",
-                    ]
-                ),
-            )
-        )
-        text[start : start + length] = part
-    try:
-        motion, error = load_bvh(bytes(text), "fuzz.bvh"), ""
-    except MateError as caught:
-        motion, error = None, str(caught)
-    assert "fuzz.bvh" in error if motion is None else np.isfinite(motion.joints).all()
 
 
 SMPL = {
@@ -392,17 +354,14 @@ def test_names_that_cannot_be_guessed_need_a_mapping(tmp_path):
         load_bvh(text, "odd.bvh")
     mapping = {f"{s}_hip": f"{s.title()}Schenkel" for s in ("left", "right")}
     mapping |= {f"{s}_elbow": f"{s.title()}Unterarm" for s in ("left", "right")}
-    file = tmp_path / "mapping.json"
-    file.write_text(json.dumps(mapping))
-    joints = load_bvh(text, "odd.bvh", mapping=read_mapping(file)).joints
+    (tmp_path / "mapping.json").write_text(json.dumps(mapping))
+    (tmp_path / "odd.bvh").write_bytes(text)
+    joints = load_motion(tmp_path / "odd.bvh", skeleton=tmp_path / "mapping.json").joints
     np.testing.assert_array_equal(joints, load_bvh(person().encode(), "plain").joints)
     with pytest.raises(MateError, match="names the role 'tail'"):
         load_bvh(text, "odd.bvh", mapping={"tail": "Hips"})
     with pytest.raises(MateError, match="'Nase', which is not in the file"):
         load_bvh(text, "odd.bvh", mapping=mapping | {"head": "Nase"})
-    file.write_text("[1]")
-    with pytest.raises(MateError, match="one JSON object"):
-        read_mapping(file)
 
 
 def test_limbs_that_do_not_hang_together_are_refused():
@@ -488,85 +447,3 @@ def test_writing_where_one_cannot(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MateError):
         write_bvh(dancer(2), tmp_path / "file" / "a.bvh")
-
-
-# --- real files ---
-
-
-def heading(joints: np.ndarray) -> np.ndarray:
-    """(T,) radians, positive to the left, from the hips."""
-    across = joints[:, 1] - joints[:, 2]
-    return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
-
-
-def along(joints: np.ndarray) -> float:
-    """How much of the path goes where the body faces: 1 all of it, -1 backwards."""
-    angle = heading(joints)[:-1]
-    steps = np.diff(joints[:, 0], axis=0)[:, [0, 2]]
-    return float((steps * np.stack([np.sin(angle), np.cos(angle)], 1)).sum() / np.linalg.norm(steps, axis=1).sum())
-
-
-def check_body(motion: Motion) -> None:
-    joints = motion.joints
-    hips, knees, ankles = joints[:, [1, 2]], joints[:, [4, 5]], joints[:, [7, 8]]
-    legs = np.median(np.linalg.norm(hips - knees, axis=-1) + np.linalg.norm(knees - ankles, axis=-1))
-    assert 0.7 < legs < 1.0
-    assert -0.05 < joints[:, [7, 8, 10, 11], 1].min() < 0.08
-    assert 1.15 < joints[:, 15, 1].max() < 2.3  # the head joint, at the base of the skull
-    bones = np.linalg.norm(joints[:, 1:] - joints[:, list(HUMANML3D.parents[1:])], axis=-1)
-    assert np.median(bones, axis=0).min() > 0.02
-    # The foot on the ground points ahead, with the left hip at its left (a foot in the air may point backwards).
-    lower = joints[:, [7, 8], 1].argmin(axis=1)
-    frames = np.arange(len(joints))
-    toes = joints[frames, 10 + lower] - joints[frames, 7 + lower]
-    assert np.mean(np.cross(toes, hips[:, 0] - hips[:, 1])[:, 1] < 0) < 0.2
-
-
-def test_bandai_namco(shared_data: Path):
-    archive_path = shared_data / "bandai-namco.zip"
-    if not archive_path.exists():
-        pytest.skip("no bandai-namco.zip")
-    with zipfile.ZipFile(archive_path) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".bvh"))
-        for name in names[::60]:
-            motion = load_bvh(archive.read(name), name)
-            assert motion.fps == 30.0
-            check_body(motion)
-            content = Path(name).stem.split("_")[1]
-            if content in ("walk", "run", "dash"):
-                assert along(motion.joints) > 0.6, name
-            if content.startswith("walk-turn") and "masculine" not in name:
-                turn = np.degrees(heading(motion.joints)[[0, -1]])
-                assert np.sign(turn[1] - turn[0]) == (1 if content.endswith("left") else -1), name
-
-
-def test_cmu_turns_have_the_sign_that_the_index_says(shared_data: Path):
-    folder = shared_data / "cmu" / "snu-subject-16"
-    if not folder.exists():
-        pytest.skip("no CMU subject 16")
-    for trial, degrees in {"24": 45, "26": -45, "28": 90, "29": -90, "41": 90, "44": -90, "21": 0, "35": 0}.items():
-        motion = load_bvh(folder / f"16_{trial}_1.bvh")
-        check_body(motion)
-        angle = np.degrees(heading(motion.joints))
-        assert angle[-1] - angle[0] == pytest.approx(degrees, abs=20)
-        assert along(motion.joints) > 0.7
-
-
-def test_other_cmu_conversions(shared_data: Path):
-    folder = shared_data / "cmu"
-    if not folder.exists():
-        pytest.skip("no CMU files")
-    motion = load_bvh(folder / "bvh11-subject-131" / "131_02.bvh")
-    assert motion.fps == 120.0
-    check_body(motion)
-    with zipfile.ZipFile(folder / "iclone-subjects-002-007.zip") as archive:
-        for name in ("002/002_01.bvh", "002/002_04.bvh", "007/007_02.bvh", "007/007_05.bvh"):
-            raw = read_bvh(archive.read(name), name)
-            motion = load_bvh(archive.read(name), name)
-            assert motion.fps == 60.0
-            assert raw.frames - motion.frames == (1 if name == "007/007_05.bvh" else 0)
-            check_body(motion)
-            if name != "002/002_04.bvh":
-                assert along(motion.joints) > 0.8
-        flat = load_bvh(archive.read("002/002_01.bvh"), "walk").joints[:, 0, 1]
-        assert 0.02 < np.ptp(flat) < 0.1  # the walk's rise and fall is back

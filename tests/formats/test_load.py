@@ -11,8 +11,9 @@ import pytest
 from mate.errors import MateError
 from mate.formats.bvh import write_bvh
 from mate.formats.load import load_motion
-from mate.formats.npz import write_npz
+from mate.formats.npz import NpzReader, read_metadata, write_npz
 from mate.motion.features import joints_to_features
+from mate.motion.layout import KIT_FEATURES
 from mate.motion.motion import Motion
 from mate.motion.skeleton import HUMANML3D
 
@@ -48,6 +49,37 @@ def test_npy_features(tmp_path):
     motion = load_motion(tmp_path / "f.npy")
     assert motion.joints.shape == (29, 22, 3)
     np.testing.assert_allclose(motion.joints[:, 0, 1], 0.9, atol=1e-5)
+
+
+def kit(frames: int = 30) -> np.ndarray:
+    """`standing` as KIT-ML has it: its 21 joints, right before left, millimetres, 1 m tall."""
+    source = [0, 3, 9, 12, 15, 17, 19, 21, 16, 18, 20, 2, 5, 8, 8, 11, 1, 4, 7, 7, 10]
+    return standing(frames)[:, source] * (1000 / 1.7)
+
+
+def test_kit_joints_and_features_are_the_same_body_in_metres(tmp_path):
+    np.save(tmp_path / "joints.npy", kit())
+    motion = load_motion(tmp_path / "joints.npy")
+    assert (motion.fps, motion.skeleton, motion.joints.shape) == (12.5, HUMANML3D, (30, 22, 3))
+    given = standing(30) / 1.7
+    ours = [0, 1, 2, 4, 5, 7, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 20, 21]  # all that KIT has
+    np.testing.assert_allclose(motion.joints[:, ours], given[:, ours], atol=1e-5)
+    assert motion.joints[0, 1, 0] > 0 > motion.joints[0, 2, 0]  # left is at +X of a body that faces +Z
+    np.save(tmp_path / "features.npy", joints_to_features(kit().astype(np.float32), KIT_FEATURES))
+    features = load_motion(tmp_path / "features.npy")
+    assert (features.fps, features.frames) == (12.5, 29)
+    np.testing.assert_allclose(features.joints, motion.joints[:29] - motion.joints[0, 0] * [1, 0, 1], atol=1e-4)
+
+
+def test_humanact12_joints_of_a_camera_that_looks_down(tmp_path):
+    body = np.concatenate([standing(8), standing(8)[:, 20:22]], axis=1)  # SMPL's 24 joints
+    np.save(tmp_path / "P01G01R01F0001T0064A0101.npy", body * [1, -1, -1])
+    motion = load_motion(tmp_path / "P01G01R01F0001T0064A0101.npy")
+    assert motion.fps == 20.0
+    np.testing.assert_allclose(motion.joints, body[:, :22], atol=1e-6)
+    np.save(tmp_path / "centred.npy", body - body[:, :1])  # about the pelvis: the feet come to the floor
+    motion = load_motion(tmp_path / "centred.npy")
+    assert motion.joints[..., 1].min() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_our_own_npz_and_bvh_come_back(tmp_path):
@@ -102,8 +134,12 @@ def test_what_npz_files_lack_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((5, 21, 3)), "KIT-ML"),
-        (np.zeros((5, 251)), "KIT-ML"),
+        (np.zeros((5, 21, 3)), "head lies on the pelvis"),
+        (np.zeros((5, 251)), "head lies on the pelvis"),
+        (np.zeros((5, 23, 3)), "give a skeleton file"),
+        (np.zeros((5, 100)), "KIT-ML"),
+        (np.zeros((0, 21, 3)), "no frames"),
+        (np.full((3, 24, 3), np.nan), "NaN"),
         (np.zeros((22, 3)), "shape"),
         (np.zeros(()), "shape"),
         (np.zeros((0, 22, 3)), "no frames"),
@@ -161,12 +197,26 @@ def test_damaged_and_lying_arrays(tmp_path):
         (tmp_path / "b.npz").write_bytes(broken[: len(data) - trial * 13 % 900])
         with contextlib.suppress(MateError):
             load_motion(tmp_path / "b.npz")
-    with zipfile.ZipFile(tmp_path / "lie.npz", "w") as archive:
-        head = io.BytesIO()
-        np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (10**15, 22, 3)})
-        archive.writestr("joints.npy", head.getvalue())
-    with pytest.raises(MateError):
-        load_motion(tmp_path / "lie.npz")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("shape", [(10**15, 22, 3), (10**7, 22, 3), (5, 22, 3), (3, 22, 3), (-4, 22, 3)])
+def test_an_npz_whose_array_is_not_as_long_as_its_header_says(tmp_path, shape, compression):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(tmp_path / "lie.npz", "w", compression) as archive:
+        archive.writestr("joints.npy", head.getvalue() + standing().tobytes())
+    with pytest.raises(MateError, match="joints"):
+        load_motion(tmp_path / "lie.npz", fps=20)
+
+
+def test_strings_that_are_no_characters(tmp_path):
+    text = np.array("smplh")
+    np.savez(tmp_path / "a.npz", name=text, swapped=text.astype(">U5"), bytes=np.bytes_(b"smplh"))
+    with NpzReader(tmp_path / "a.npz") as archive:
+        assert [archive.text(key) for key in ("name", "swapped", "bytes", "absent")] == ["smplh", "smplh", "smplh", ""]
+    np.savez(tmp_path / "a.npz", name=np.array([0xFFFFFFFF, 0x61], dtype="<u4").view("<U2").reshape(()))
+    assert read_metadata(tmp_path / "a.npz")["name"].endswith("a")
 
 
 def test_other_paths(tmp_path):

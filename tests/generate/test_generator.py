@@ -13,7 +13,8 @@ import torch
 from mate.checkpoints import CARD, CONFIG, WEIGHTS, from_pretrained
 from mate.cli.app import main
 from mate.data.batch import collate
-from mate.data.dataset import Caption, Sample, open_dataset, write_dataset
+from mate.data.build import write_dataset
+from mate.data.dataset import Caption, Sample, open_dataset
 from mate.errors import MateError
 from mate.generate.base import Generator
 from mate.generate.momask.config import MoMaskConfig, from_dict, preset, to_dict, with_training

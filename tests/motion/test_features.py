@@ -15,6 +15,8 @@ from mate.errors import MateError
 from mate.motion.features import (
     CONTACT_JOINTS,
     FEATURE_DIM,
+    HUMANML3D_FEATURES,
+    KIT_FEATURES,
     LAYOUT,
     FeatureLayout,
     canonicalize,
@@ -22,7 +24,9 @@ from mate.motion.features import (
     features_to_joints,
     joints_to_features,
     process_motion,
+    with_bone_lengths_of,
 )
+from mate.motion.procedure import published_process
 from mate.motion.retarget import heading, retarget_to_canonical, rotate_about_y
 from mate.motion.skeleton import HUMANML3D
 
@@ -91,7 +95,11 @@ def test_golden_motions_are_canonical(shared_data: Path, name: str) -> None:
     whole = with_last_frame(joints, features)
     moved = rotate_about_y(whole, 2.0) + np.array([3.0, 0.5, -1.0])
     np.testing.assert_allclose(canonicalize(moved), whole, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(process_motion(moved, retarget=False), features, atol=1e-4, rtol=0)
+    for precise in (False, True):
+        np.testing.assert_allclose(process_motion(moved, False, precise=precise), features, atol=1e-4, rtol=0)
+    in_torch = process_motion(torch.from_numpy(moved.astype(np.float32)), retarget=False)
+    np.testing.assert_allclose(in_torch.numpy(), features, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(published_process(moved, retarget=False), features, atol=1e-4, rtol=0)
 
 
 def test_layout() -> None:
@@ -239,7 +247,8 @@ def test_bones_opposite_to_their_rest_direction() -> None:
 def test_process_motion_is_its_steps() -> None:
     joints = body(45, seed=7, turns=0.4, facing=2.5) * 100 + np.array([400, 90, -30])
     expected = joints_to_features(canonicalize(retarget_to_canonical(joints)))
-    np.testing.assert_array_equal(process_motion(joints), expected)
+    np.testing.assert_array_equal(process_motion(joints, precise=True), expected)
+    np.testing.assert_allclose(process_motion(joints), expected, atol=1e-4, rtol=0)
     canonical = features_to_joints(expected)
     np.testing.assert_allclose(canonical[0, 0, [0, 2]], 0, atol=1e-6)
     assert abs(heading(canonical)[0]) < 1e-5
@@ -264,3 +273,91 @@ def test_wrong_input() -> None:
     broken[3, 4, 1] = np.nan
     with pytest.raises(MateError, match="NaN"):
         process_motion(broken)
+
+
+def kit_body(frames: int, seed: int = 0, turn: float = 0.3) -> np.ndarray:
+    """A body with KIT's 21 joints in millimetres that sways and turns: (T, 21, 3) float32. Facing +Z its right is at -X."""
+    skeleton = KIT_FEATURES.skeleton
+    generator = np.random.default_rng(seed)
+    lengths = generator.uniform(60, 250, 21)
+    lengths[[5, 8]], lengths[[11, 16]] = 180, 80  # the procedure's facing needs shoulders wider than hips
+    directions = np.array(skeleton.rest_directions, dtype=float)
+    directions[:, 0] *= -1  # KIT's rest directions have the sides of its data exchanged
+    directions = directions + gaussian_filter1d(generator.normal(size=(frames, 21, 3)), 8, axis=0) * 0.5
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    bones = rotate_about_y(directions * lengths[:, None], np.linspace(0.4, 0.4 + turn, frames))
+    joints = np.zeros_like(bones)
+    joints[:, 0] = np.cumsum(gaussian_filter1d(generator.normal(size=(frames, 3)), 5, axis=0), axis=0) * (40, 5, 40)
+    for joint, parent in enumerate(skeleton.parents[1:], start=1):
+        joints[:, joint] = joints[:, parent] + bones[:, joint]
+    return joints.astype(np.float32)
+
+
+# What is in millimetres may be as many of them off as HumanML3D's numbers may be metres: 1e-4 of a millimetre is below float32.
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_kit_equals_the_procedure(seed: int) -> None:
+    joints = kit_body(100, seed)
+    spec = with_bone_lengths_of(kit_body(5, seed=9), KIT_FEATURES)
+    for retarget in (True, False):
+        expected = published_process(joints, spec, retarget)
+        assert expected.shape == (99, 251)
+        layout, scale = spec.layout, np.full(251, 1000.0)
+        scale[layout.root_rotation_velocity] = scale[layout.rotations] = scale[layout.contacts] = 1
+        precise = process_motion(joints, retarget, spec, precise=True)
+        np.testing.assert_allclose(precise / scale, expected / scale, atol=1e-4, rtol=0)
+        fast = process_motion(joints, retarget, spec)
+        moving = slice(0, layout.contacts.start)  # a float32 step may fall to the other side of the contacts' threshold
+        np.testing.assert_allclose((fast / scale)[:, moving], (expected / scale)[:, moving], atol=1e-4, rtol=0)
+        assert (fast != expected)[:, layout.contacts].mean() < 0.01
+        in_torch = process_motion(torch.from_numpy(joints).double(), retarget, spec)
+        np.testing.assert_allclose(in_torch.numpy() / scale, expected / scale, atol=1e-4, rtol=0)
+    back = features_to_joints(precise, KIT_FEATURES)
+    assert back.shape == (99, 21, 3)
+    np.testing.assert_allclose(back, canonicalize(joints, spec.skeleton)[:-1], atol=0.05)
+    assert HUMANML3D_FEATURES.std_groups == (1, 2, 1, 63, 126, 66, 4) and sum(KIT_FEATURES.std_groups) == 251
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), frames=st.integers(2, 200), turns=st.floats(-2, 2), facing=st.floats(-4, 4))
+def test_fast_and_precise_agree(seed: int, frames: int, turns: float, facing: float) -> None:
+    joints = body(frames, seed, turns, facing) * 1.3
+    contacts = LAYOUT.contacts.start
+    precise, fast = process_motion(joints, precise=True), process_motion(joints)
+    np.testing.assert_allclose(fast[:, :contacts], precise[:, :contacts], atol=1e-4, rtol=0)
+    single = process_motion(torch.from_numpy(joints)).numpy()
+    np.testing.assert_allclose(single[:, :contacts], precise[:, :contacts], atol=1e-4, rtol=0)
+
+
+def test_the_procedure_agrees_where_nobody_faces_away() -> None:
+    joints = body(150, seed=3, turns=0.3) * 1.2
+    np.testing.assert_allclose(published_process(joints), process_motion(joints, precise=True), atol=1e-4, rtol=0)
+
+
+def test_process_motion_in_batches_and_its_gradient() -> None:
+    clips = np.stack([body(50, seed, turns=seed / 3) for seed in range(4)])
+    single = np.stack([process_motion(clip) for clip in clips])
+    np.testing.assert_array_equal(process_motion(clips.reshape(2, 2, 50, 22, 3)).reshape(single.shape), single)
+    tensor = torch.from_numpy(clips).requires_grad_()
+    made = process_motion(tensor)
+    np.testing.assert_allclose(made.detach().numpy(), single, atol=1e-5)
+    (gradient,) = torch.autograd.grad(made.square().sum(), tensor)
+    assert torch.isfinite(gradient).all() and (gradient.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_clips_without_a_direction_somewhere_are_done_precisely() -> None:
+    clips = np.stack([body(30, seed) for seed in range(3)])
+    clips[1, :, 10] = clips[1, :, 7]  # no left toe
+    for joint in (18, 20):  # the left arm straight up: opposite to its rest direction
+        clips[2, :, joint] = clips[2, :, HUMANML3D.parents[joint]] + np.array([0, LENGTHS[joint], 0])
+    expected = np.stack([process_motion(clip, precise=True) for clip in clips])
+    np.testing.assert_allclose(process_motion(clips), expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(process_motion(torch.from_numpy(clips)).numpy(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_compiled_graph_gives_the_same_numbers() -> None:
+    from mate.motion.features import compiled_process_motion
+
+    clips = np.stack([body(60, seed, turns=0.3) for seed in range(4)])
+    compiled = compiled_process_motion()(torch.from_numpy(clips)).numpy()
+    np.testing.assert_allclose(compiled, process_motion(clips), atol=1e-5)

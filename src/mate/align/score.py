@@ -94,7 +94,7 @@ def motion_features(path: str | Path, fps: float = 20.0) -> np.ndarray:
     joints = motion.joints if abs(motion.fps - fps) < 1e-6 else resample(motion.joints, motion.fps, fps)
     if len(joints) < 2:
         raise MateError(f"{path} has {len(joints)} frame(s) at {fps:g} fps, expected at least 2")
-    return process_motion(joints)
+    return process_motion(joints, precise=True)
 
 
 def score_pairs(aligner: Aligner, pairs: Iterable[Pair], scoring: Scoring = "localized") -> Iterator[Scored]:

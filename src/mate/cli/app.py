@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("mate.cli.demo:demo", "See the whole path in small, in a few minutes."),
     "generate": ("mate.cli.generate:generate", "Turn a prompt into motion files."),
     "prepare": ("mate.cli.prepare:prepare", "Turn motion capture and captions into a training set."),
+    "verify": ("mate.cli.verify:verify", "Say what is wrong with a training set."),
     "align": ("mate.cli.align:align", "Tune a language model's motion words on motion."),
     "train": ("mate.cli.train:train", "Train a generator (with or without a word patch) or evaluator."),
     "score": ("mate.cli.score:score", "Say how well motions and texts go together."),
@@ -29,6 +30,7 @@ COMMANDS = {
     "probe": ("mate.cli.probe:probe", "Check that motions do what their prompts say."),
     "evaluate": ("mate.cli.evaluate:evaluate", "Evaluate a generator or motions, by a named protocol."),
     "export": ("mate.cli.export:export", "Convert motion files to other formats."),
+    "bench": ("mate.cli.bench:bench", "Measure speed on this machine."),
     "info": ("mate.cli.info:info", "Say what a file or model is, and under which licence."),
 }
 

@@ -5,14 +5,15 @@ The zip is read as it is published (its members are LZMA-compressed BVH, 30 fps)
 """
 
 import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mate.data.dataset import FPS, Caption, PrepareReport, Sample
+from mate.data.build import Dropped, Source, file_key
+from mate.data.dataset import FPS, Caption, Sample
 from mate.data.wordings import draw, fraction, generator, wordings
 from mate.errors import MateError
 from mate.formats.bvh import load_bvh
@@ -83,52 +84,36 @@ def takes(archive: str | Path) -> list[Take]:
     return found
 
 
-def _read(job: tuple[str, list[str]]) -> list[np.ndarray | str]:
-    """Reads members of the zip as canonical joints at 20 fps; a string is the reason why one could not be read."""
-    archive, members = job
-    results: list[np.ndarray | str] = []
-    with zipfile.ZipFile(archive) as file:
-        for member in members:
-            try:
-                motion = load_bvh(file.read(member), name=PurePosixPath(member).name)
-                results.append(retarget_to_canonical(resample(motion.joints, motion.fps, FPS)))
-            except MateError as error:
-                results.append(str(error))
-    return results
+@lru_cache(maxsize=1)
+def _opened(archive: str, state: tuple[int, ...]) -> zipfile.ZipFile:
+    """The zip, opened once a process: its directory takes longer to read than a member."""
+    return zipfile.ZipFile(archive)
 
 
-def bandai_namco(
-    archive: str | Path,
-    report: PrepareReport,
-    *,
-    processes: int = 2,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Sample]:
-    """Reads the zip into samples. Clips whose turn contradicts their label go to `report.dropped`.
+def _one(archive: str, state: tuple[int, ...], take: Take) -> Iterator[Sample | Dropped]:
+    """A take as canonical joints at 20 fps."""
+    try:
+        motion = load_bvh(_opened(archive, state).read(take.member), name=PurePosixPath(take.member).name)
+        joints = retarget_to_canonical(resample(motion.joints, motion.fps, FPS))
+    except MateError as error:
+        yield Dropped(take.name, str(error))
+        return
+    if reason := label_error(take.content, joints):
+        yield Dropped(take.name, reason)
+    else:
+        yield _sample(take, joints)
 
-    Args:
-        progress: called with (takes read, takes in all).
+
+def bandai_namco_source(archive: str | Path) -> Source:
+    """The zip, for `build_dataset`. Clips whose turn contradicts their label are dropped.
 
     Raises:
         MateError: see `takes`.
     """
     known = wordings()["contents"]
-    every = [take for take in takes(archive) if take.content in known]
-    chunk = 25
-    chunks = [every[start : start + chunk] for start in range(0, len(every), chunk)]
-    jobs = [(str(archive), [take.member for take in part]) for part in chunks]
-    with ProcessPoolExecutor(processes) as pool:
-        done = 0
-        for part, results in zip(chunks, pool.map(_read, jobs), strict=True):
-            for take, joints in zip(part, results, strict=True):
-                done += 1
-                if isinstance(joints, str):
-                    report.drop(take.name, joints)
-                elif reason := label_error(take.content, joints):
-                    report.drop(take.name, reason)
-                else:
-                    yield _sample(take, joints)
-            progress(done, len(every))
+    every = tuple(take for take in takes(archive) if take.content in known)
+    state = tuple(file_key(archive))
+    return Source(partial(_one, str(archive), state), every, {"source": "bandai-namco", "archive": state})
 
 
 def label_error(content: str, joints: np.ndarray) -> str | None:

@@ -1,4 +1,4 @@
-"""Motion-text sets in HumanML3D's folder layout: writing one, and reading one back.
+"""Motion-text sets in HumanML3D's folder layout: what is in one, and reading it. `mate.data.build` writes one.
 
 new_joints/NAME.npy       (T, 22, 3) float32, metres
 new_joint_vecs/NAME.npy   (T, 263) float32, HumanML3D features
@@ -10,26 +10,23 @@ dataset.json              what the set is: fps, feature width, licence, counts (
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from mate.data.captions import mirror_caption, tag
+from mate.data.captions import mirror_caption, mirror_tags
 from mate.errors import MateError
-from mate.files import atomic_folder
-from mate.motion.features import FEATURE_DIM, features_to_joints, process_motion
+from mate.motion.layout import HUMANML3D_FEATURES, KIT_FEATURES, FeatureSpec
 from mate.motion.retarget import mirror as mirror_joints
 from mate.motion.retarget import retarget_to_canonical
-from mate.motion.skeleton import HUMANML3D, LEFT, RIGHT
+from mate.motion.skeleton import LEFT, RIGHT
 
 SPLITS = ("train", "val", "test")
 FPS = 20.0
-# The widths of the feature groups whose standard deviations HumanML3D averages (its `cal_mean_variance`).
-STD_GROUPS = (1, 2, 1, 63, 126, 66, 4)
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ class Sample:
         joints: (T, 22, 3) float32 at 20 fps with canonical bone lengths.
         split: "train", "val" or "test".
         meta: JSON-able facts: source, license, segments (text, start, end in seconds), words (word, start, end, joints), ...
+        features: (T - 1, D) where they are known already; by default they are made of the joints.
     """
 
     name: str
@@ -57,26 +55,14 @@ class Sample:
     captions: tuple[Caption, ...]
     split: str
     meta: dict[str, Any] = field(default_factory=dict)
+    features: np.ndarray | None = None
 
 
-@dataclass
-class PrepareReport:
-    """What went into a data set and what was dropped, with the reason."""
-
-    clips: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    seconds: float = 0.0
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-
-    def drop(self, name: str, reason: str) -> None:
-        """Notes that `name` was left out."""
-        self.dropped.append((name, reason))
-
-
-def grouped_std(std: np.ndarray) -> np.ndarray:
-    """Standard deviations averaged within HumanML3D's feature groups, (263,) -> (263,)."""
-    edges = np.cumsum((0, *STD_GROUPS))
+def grouped_std(std: np.ndarray, spec: FeatureSpec = HUMANML3D_FEATURES) -> np.ndarray:
+    """Standard deviations averaged within HumanML3D's feature groups, (D,) -> (D,) float32."""
+    edges = np.cumsum((0, *spec.std_groups))
     means = [std[start:end].mean() for start, end in itertools.pairwise(edges)]
-    return np.repeat(means, STD_GROUPS).astype(np.float32)
+    return np.repeat(means, spec.std_groups).astype(np.float32)
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -97,114 +83,9 @@ def mirrored(sample: Sample) -> Sample:
     for key in ("content", "program"):
         if key in meta:
             meta[key] = json.loads(mirror_caption(json.dumps(meta[key])))
-    captions = tuple(Caption(mirror_caption(c.text), mirror_caption(c.tags), c.start, c.end) for c in sample.captions)
+    captions = tuple(Caption(mirror_caption(c.text), mirror_tags(c.tags), c.start, c.end) for c in sample.captions)
     joints = retarget_to_canonical(mirror_joints(sample.joints))
     return Sample(f"M{sample.name}", joints, captions, sample.split, {**meta, "mirror_of": sample.name})
-
-
-class _RunningMoments:
-    """Mean and standard deviation of feature rows in one pass (float64)."""
-
-    def __init__(self) -> None:
-        self.count, self.sum, self.squares = 0, np.zeros(FEATURE_DIM), np.zeros(FEATURE_DIM)
-
-    def add(self, features: np.ndarray) -> None:
-        rows = features.astype(np.float64)
-        self.count += len(rows)
-        self.sum += rows.sum(0)
-        self.squares += (rows**2).sum(0)
-
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
-        mean = self.sum / max(self.count, 1)
-        std = np.sqrt(np.maximum(self.squares / max(self.count, 1) - mean**2, 1e-10))
-        return mean.astype(np.float32), grouped_std(std)
-
-
-def write_dataset(
-    samples: Iterable[Sample],
-    folder: str | Path,
-    *,
-    name: str,
-    license: str,
-    mirror: bool = False,
-    report: PrepareReport | None = None,
-    facts: dict[str, Any] | None = None,
-) -> PrepareReport:
-    """Writes samples as a HumanML3D-layout folder. The folder appears when it is complete; an interrupted run leaves nothing.
-
-    Args:
-        samples: consumed one by one; memory does not grow with their number.
-        name: what the set is called in dataset.json.
-        license: the licence of the motion data, kept in dataset.json and later in every model trained on it.
-        mirror: also write every clip's mirror image.
-        report: continued when given (a source may have dropped clips already).
-        facts: further JSON-able facts for dataset.json (seed, source, ...).
-
-    Raises:
-        MateError: no samples, two samples of one name, a sample without captions, an unknown split, a path that cannot be written.
-    """
-    report = report or PrepareReport()
-    moments = _RunningMoments()
-    names: dict[str, list[str]] = {split: [] for split in SPLITS}
-    seen: set[str] = set()
-    with atomic_folder(folder) as root:
-        for part in ("new_joints", "new_joint_vecs", "texts"):
-            (root / part).mkdir()
-        with (root / "meta.jsonl").open("w", encoding="utf-8") as meta_file:
-            for original in samples:
-                if original.split not in SPLITS:
-                    raise MateError(
-                        f"{original.name}: got split {original.split!r}, expected one of {', '.join(SPLITS)}"
-                    )
-                for sample in (original, mirrored(original)) if mirror else (original,):
-                    if sample.name in seen:
-                        raise MateError(f"two clips are called {sample.name}; names must be unique within a set")
-                    seen.add(sample.name)
-                    try:
-                        features = _write_sample(sample, root)
-                    except MateError as error:
-                        report.drop(sample.name, str(error))
-                        continue
-                    if sample.split == "train":
-                        moments.add(features)
-                    names[sample.split].append(sample.name)
-                    report.clips[sample.split] += 1
-                    report.seconds += len(features) / FPS
-                    meta_file.write(json.dumps({"name": sample.name, "split": sample.split, **sample.meta}) + "\n")
-        if not any(names.values()):
-            reasons = "; ".join(f"{clip}: {reason}" for clip, reason in report.dropped[:3])
-            raise MateError(f"no clip was left for {folder}{': ' + reasons if reasons else ''}")
-        for split in SPLITS:
-            (root / f"{split}.txt").write_text("".join(f"{clip}\n" for clip in names[split]))
-        (root / "all.txt").write_text("".join(f"{clip}\n" for split in SPLITS for clip in names[split]))
-        mean, std = moments.result()
-        np.save(root / "Mean.npy", mean)
-        np.save(root / "Std.npy", std)
-        description = {
-            "name": name,
-            "license": license,
-            "fps": FPS,
-            "joints": HUMANML3D.joints,
-            "feature_dim": FEATURE_DIM,
-            "clips": report.clips,
-            "hours": round(report.seconds / 3600, 3),
-            "dropped": len(report.dropped),
-            **(facts or {}),
-        }
-        (root / "dataset.json").write_text(json.dumps(description, indent=2) + "\n")
-    return report
-
-
-def _write_sample(sample: Sample, root: Path) -> np.ndarray:
-    texts = [caption for caption in sample.captions if caption.text.strip()]
-    if not texts:
-        raise MateError("no caption")
-    features = process_motion(sample.joints, retarget=False).astype(np.float32)
-    np.save(root / "new_joint_vecs" / f"{sample.name}.npy", features)
-    np.save(root / "new_joints" / f"{sample.name}.npy", features_to_joints(features).astype(np.float32))
-    lines = [f"{c.text.replace('#', ' ')}#{c.tags or tag(c.text)}#{c.start}#{c.end}\n" for c in texts]
-    (root / "texts" / f"{sample.name}.txt").write_text("".join(lines), encoding="utf-8")
-    return features
 
 
 def read_captions(path: Path) -> tuple[Caption, ...]:
@@ -214,21 +95,48 @@ def read_captions(path: Path) -> tuple[Caption, ...]:
         MateError: the file is missing, not UTF-8, or a line's times are not numbers.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MateError(f"cannot read captions from {path}: {error}") from error
+    return parse_captions(text, str(path))
+
+
+def parse_captions(text: str, source: str) -> tuple[Caption, ...]:
+    """The captions of a text in that form; `source` names it in the MateError for a line whose times are not numbers."""
     captions = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         text, tags, start, end = ([*line.split("#"), "", "0", "0"])[:4]
         try:
             # HumanML3D has a few lines whose times read "nan"; it treats them as the whole clip, and so do we.
             span = [0.0 if value.strip() in ("", "nan") else float(value) for value in (start, end)]
+            if not np.isfinite(span).all():
+                raise ValueError("not finite")
         except ValueError as error:
-            raise MateError(f"{path}, line {number}: got times {start!r}, {end!r}, expected seconds") from error
+            raise MateError(f"{source}, line {number}: got times {start!r}, {end!r}, expected seconds") from error
         captions.append(Caption(text.strip(), tags, span[0], span[1]))
     return tuple(captions)
+
+
+class Clips(Protocol):
+    """The feature arrays of the clips of a split: file by file, or one packed file."""
+
+    def features(self, number: int) -> np.ndarray:
+        """(T, D) float32, memory-mapped, of the split's clip `number`."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileClips:
+    """Each clip in a file of its own, as the layout has it."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def features(self, number: int) -> np.ndarray:
+        """(T, D) float32."""
+        return np.load(self.folder / "new_joint_vecs" / f"{self.names[number]}.npy", mmap_mode="r", allow_pickle=False)
 
 
 @dataclass(frozen=True)
@@ -237,28 +145,40 @@ class MotionTextDataset:
 
     Captions that speak of a part of a clip (start, end) make items of their own, cut from the clip, as HumanML3D defines them:
     every item's captions are about the whole item.
+
+    Attributes:
+        names, captions, spans: of every item: its clip, its captions, its frames (start, end) in the clip.
+        clips: where the features are; `numbers` says which of them an item is cut from.
+        mean, std: (D,).
     """
 
     folder: Path
     split: str
-    names: tuple[str, ...]
-    captions: tuple[tuple[Caption, ...], ...]
-    spans: tuple[tuple[int, int], ...]
+    names: Sequence[str]
+    captions: Sequence[tuple[Caption, ...]]
+    spans: Sequence[tuple[int, int]]
     fps: float
     mean: np.ndarray
     std: np.ndarray
     license: str
+    clips: Clips
+    numbers: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the numbers of a frame are: HumanML3D's or KIT-ML's."""
+        return spec_of_width(len(self.mean), self.folder)
+
     def features(self, index: int) -> np.ndarray:
-        """(T, 263) float32, not normalised."""
+        """(T, 263) float32, not normalised (KIT-ML: 251)."""
         start, end = self.spans[index]
-        return np.load(self.folder / "new_joint_vecs" / f"{self.names[index]}.npy", mmap_mode="r")[start:end]
+        return self.clips.features(self.numbers[index])[start:end]
 
     def joints(self, index: int) -> np.ndarray:
-        """(T, 22, 3) float32, metres."""
+        """(T, 22, 3) float32, metres (KIT-ML: 21 joints, millimetres)."""
         start, end = self.spans[index]
         return np.load(self.folder / "new_joints" / f"{self.names[index]}.npy", mmap_mode="r")[start:end]
 
@@ -278,55 +198,101 @@ class MotionTextDataset:
         return tuple(facts.get(name, {}) for name in self.names)
 
 
-def _frames(path: Path) -> int:
-    """The length of an array file, from its header alone."""
+def spec_of_width(width: int, folder: Path) -> FeatureSpec:
+    """Whose features have that many numbers a frame. Raises MateError for a width that is nobody's."""
+    for spec in (HUMANML3D_FEATURES, KIT_FEATURES):
+        if spec.dim == width:
+            return spec
+    raise MateError(
+        f"{folder}: Mean.npy has {width} numbers, expected {HUMANML3D_FEATURES.dim} (HumanML3D) or {KIT_FEATURES.dim} (KIT-ML)"
+    )
+
+
+def clip_frames(path: Path, width: int) -> int:
+    """The length of a feature file, from its header alone. Raises MateError where it is not (T, width) float32."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise MateError(f"cannot read {path}: {error}; make the set again with `mate prepare`") from error
-    if array.ndim != 2 or array.shape[1] != FEATURE_DIM:
-        raise MateError(f"{path}: got shape {array.shape}, expected (T, {FEATURE_DIM})")
+    if array.ndim != 2 or array.shape[1] != width:
+        raise MateError(f"{path}: got shape {array.shape}, expected (T, {width})")
     return len(array)
 
 
-def open_dataset(folder: str | Path, split: str = "train") -> MotionTextDataset:
-    """Opens one split of a HumanML3D-layout folder.
+@dataclass(frozen=True)
+class Description:
+    """What a folder says of itself. `fps` is the data set's own where dataset.json does not say it: KIT-ML has 12.5."""
 
-    Raises:
-        MateError: the folder, the split or one of its files is missing or malformed.
-    """
-    root = Path(folder)
-    listing = root / f"{split}.txt"
-    if not listing.is_file():
-        raise MateError(f"{root} has no {split}.txt: expected a HumanML3D-layout folder; make one with `mate prepare`")
-    description = json.loads((root / "dataset.json").read_text()) if (root / "dataset.json").is_file() else {}
-    fps = float(description.get("fps", FPS))
-    names: list[str] = []
-    captions: list[tuple[Caption, ...]] = []
-    spans: list[tuple[int, int]] = []
-    for name, texts, span in _items(root, listing, fps):
-        names.append(name)
-        captions.append(texts)
-        spans.append(span)
+    fps: float
+    license: str
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def read_description(root: Path) -> Description:
+    """Mean.npy, Std.npy and, where there is one, dataset.json. Raises MateError where they are missing or broken."""
     try:
-        mean, std = np.load(root / "Mean.npy"), np.load(root / "Std.npy")
+        mean, std = (np.load(root / f"{name}.npy", allow_pickle=False) for name in ("Mean", "Std"))
     except (OSError, ValueError) as error:
         raise MateError(
             f"{root}: Mean.npy or Std.npy is missing or broken; make the set again with `mate prepare`"
         ) from error
+    if mean.ndim != 1 or mean.shape != std.shape:
+        raise MateError(f"{root}: Mean.npy and Std.npy have shapes {mean.shape} and {std.shape}, expected two (263,)")
+    spec = spec_of_width(len(mean), root)
+    try:
+        facts = json.loads((root / "dataset.json").read_text()) if (root / "dataset.json").is_file() else {}
+        return Description(float(facts.get("fps", spec.fps)), facts.get("license", "unknown"), mean, std)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MateError(
+            f"{root / 'dataset.json'} is broken ({error}); make the set again with `mate prepare`"
+        ) from error
+
+
+def open_dataset(folder: str | Path, split: str = "train", *, packed: bool = True) -> MotionTextDataset:
+    """Opens one split of a HumanML3D-layout folder (HumanML3D's 263 features or KIT-ML's 251).
+
+    Args:
+        packed: read features and captions from one file beside the folder, which is made on first use and again when the folder has
+            changed (`mate.data.packed`); without it, or where it cannot be written, from the folder's own files.
+
+    Raises:
+        MateError: the folder, the split or one of its files is missing or malformed.
+    """
+    from mate.data.packed import open_packed
+
+    root = Path(folder)
+    listing = root / f"{split}.txt"
+    if not listing.is_file():
+        raise MateError(f"{root} has no {split}.txt: expected a HumanML3D-layout folder; make one with `mate prepare`")
+    if packed and (opened := open_packed(root, split)) is not None:
+        return opened
+    facts = read_description(root)
+    clips = tuple(listing.read_text().split())
+    numbers: list[int] = []
+    captions: list[tuple[Caption, ...]] = []
+    spans: list[tuple[int, int]] = []
+    for number, name in enumerate(clips):
+        frames = clip_frames(root / "new_joint_vecs" / f"{name}.npy", len(facts.mean))
+        for texts, span in items_of(read_captions(root / "texts" / f"{name}.txt"), frames, facts.fps):
+            numbers.append(number)
+            captions.append(texts)
+            spans.append(span)
+    names = tuple(clips[number] for number in numbers)
     return MotionTextDataset(
-        root, split, tuple(names), tuple(captions), tuple(spans), fps, mean, std, description.get("license", "unknown")
-    )
+        root, split, names, tuple(captions), tuple(spans), facts.fps, facts.mean, facts.std, facts.license,
+        FileClips(root, clips), tuple(numbers),
+    )  # fmt: skip
 
 
-def _items(root: Path, listing: Path, fps: float) -> Iterator[tuple[str, tuple[Caption, ...], tuple[int, int]]]:
-    for name in listing.read_text().split():
-        frames = _frames(root / "new_joint_vecs" / f"{name}.npy")
-        texts = read_captions(root / "texts" / f"{name}.txt")
-        whole = tuple(c for c in texts if c.start == 0.0 and c.end == 0.0)
-        if whole:
-            yield name, whole, (0, frames)
-        for part in texts:
-            start, end = round(part.start * fps), min(round(part.end * fps), frames)
-            if part not in whole and end > start:
-                yield name, (part,), (start, end)
+def items_of(
+    texts: Sequence[Caption], frames: int, fps: float
+) -> Iterator[tuple[tuple[Caption, ...], tuple[int, int]]]:
+    """The items of a clip: the whole of it with its captions, then each part that has a caption of its own."""
+    whole = tuple(c for c in texts if c.start == 0.0 and c.end == 0.0)
+    if whole:
+        yield whole, (0, frames)
+    for part in texts:
+        start, end = round(part.start * fps), min(round(part.end * fps), frames)
+        if part not in whole and end > start:
+            yield (part,), (start, end)

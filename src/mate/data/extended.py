@@ -6,12 +6,14 @@ oversampled; some clips are joined from several. Every clip stays in the split o
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from mate.data.build import Source
 from mate.data.dataset import FPS, Caption, Sample
-from mate.data.joined import Pool, crop, joined_sample
+from mate.data.joined import Pool, crop, joined_sample, pool_of, set_key
 from mate.data.wordings import draw, generator
 from mate.errors import MateError
 from mate.motion.joining import OVERLAP, best_entry, extend, join
@@ -39,30 +41,50 @@ def extended(folder: str | Path, clips: int, seed: int, split: str = "train") ->
         MateError: the set names no known contents.
     """
     pool = Pool.open(folder, split)
+    for number in range(clips):
+        yield _sample(pool, seed, number)
+
+
+def extended_source(folder: str | Path, clips: int, seed: int) -> Source:
+    """`clips` training clips and a tenth as many for validation, for `build_dataset`. Raises MateError as `extended` does."""
+    counts = {"train": clips, "val": max(clips // 10, 1)}
+    for split in counts:
+        Pool.open(folder, split)
+    items = tuple((split, number) for split, count in counts.items() for number in range(count))
+    state = set_key(folder)
+    key = {"source": "extended", "seed": seed, "set": state}
+    return Source(partial(_one, str(folder), str(state), seed), items, key, 20)
+
+
+def _one(folder: str, state: str, seed: int, item: tuple[str, int]) -> list[Sample]:
+    split, number = item
+    return [_sample(pool_of(folder, state, split), seed, number)]
+
+
+def _sample(pool: Pool, seed: int, number: int) -> Sample:
+    split = pool.dataset.split
     contents = sorted(pool.by_content)
     weights = np.array([WEIGHTS.get(content, 1.0) for content in contents])
-    for number in range(clips):
-        rng = generator("extended", seed, split, number)
-        name = f"ext{split}{number:05d}"
-        if rng.random() < SEVERAL_EVENTS:
-            yield joined_sample(pool, name, rng)
-            continue
-        content = str(rng.choice(contents, p=weights / weights.sum()))
-        index = int(rng.choice(pool.by_content[content]))
-        frames = round(rng.uniform(SHORTEST, LONGEST) * FPS) + 1
-        style = pool.dataset.meta[index].get("style", "normal")
-        joints = at_length(pool, content, style, pool.joints(index), frames, rng)
-        wordings = [draw(content, style, "seen", rng, STYLE_SHARE) for _ in range(CAPTIONS)]
-        meta = {
-            "source": pool.dataset.meta[index].get("source", ""),
-            "license": pool.dataset.license,
-            "content": content,
-            "style": style,
-            "takes": [pool.dataset.meta[index].get("take", pool.dataset.names[index])],
-            "caption_kinds": ["seen"] * CAPTIONS,
-            "segments": [{"text": wordings[0].text, "start": 0.0, "end": round(len(joints) / FPS, 3)}],
-        }
-        yield Sample(name, joints, tuple(Caption(wording.text) for wording in wordings), split, meta)
+    rng = generator("extended", seed, split, number)
+    name = f"ext{split}{number:05d}"
+    if rng.random() < SEVERAL_EVENTS:
+        return joined_sample(pool, name, rng)
+    content = str(rng.choice(contents, p=weights / weights.sum()))
+    index = int(rng.choice(pool.by_content[content]))
+    frames = round(rng.uniform(SHORTEST, LONGEST) * FPS) + 1
+    style = pool.dataset.meta[index].get("style", "normal")
+    joints = at_length(pool, content, style, pool.joints(index), frames, rng)
+    wordings = [draw(content, style, "seen", rng, STYLE_SHARE) for _ in range(CAPTIONS)]
+    meta = {
+        "source": pool.dataset.meta[index].get("source", ""),
+        "license": pool.dataset.license,
+        "content": content,
+        "style": style,
+        "takes": [pool.dataset.meta[index].get("take", pool.dataset.names[index])],
+        "caption_kinds": ["seen"] * CAPTIONS,
+        "segments": [{"text": wordings[0].text, "start": 0.0, "end": round(len(joints) / FPS, 3)}],
+    }
+    return Sample(name, joints, tuple(Caption(wording.text) for wording in wordings), split, meta)
 
 
 def at_length(

@@ -7,10 +7,12 @@ clips of the same action, so that a seam alone does not give a boundary away.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from mate.data.build import Source, file_key
 from mate.data.dataset import FPS, SPLITS, Caption, MotionTextDataset, Sample, open_dataset
 from mate.data.wordings import connect, draw, generator, wordings
 from mate.errors import MateError
@@ -84,11 +86,39 @@ def joined(folder: str | Path, clips: int, seed: int) -> Iterator[Sample]:
     Raises:
         MateError: the set names no known contents.
     """
+    source = joined_source(folder, clips, seed)
+    for item in source.items:
+        yield from source.make(item)  # pyright: ignore[reportReturnType]
+
+
+def joined_source(folder: str | Path, clips: int, seed: int) -> Source:
+    """What `joined` yields, for `build_dataset`. Raises MateError as it does."""
     for split in SPLITS:
-        pool = Pool.open(folder, split)
-        count = {"train": clips, "val": max(clips // 10, 1), "test": max(clips // 5, 1)}[split]
-        for number in range(count):
-            yield joined_sample(pool, f"join{split}{number:05d}", generator("joined", seed, split, number))
+        Pool.open(folder, split)
+    counts = {"train": clips, "val": max(clips // 10, 1), "test": max(clips // 5, 1)}
+    items = tuple((split, number) for split in SPLITS for number in range(counts[split]))
+    state = set_key(folder)
+    return Source(
+        partial(_one, str(folder), str(state), seed), items, {"source": "joined", "seed": seed, "set": state}, 20
+    )
+
+
+def set_key(folder: str | Path) -> dict[str, object]:
+    """What tells one prepared set from another, for `Source.key`."""
+    root = Path(folder).resolve()
+    return {"folder": str(root), **{name: file_key(root / name) for name in ("all.txt", "meta.jsonl", "Mean.npy")}}
+
+
+@lru_cache(maxsize=3)
+def pool_of(folder: str | Path, state: str, split: str) -> Pool:
+    """`Pool.open`, once a process for all items of one `state` of the set."""
+    return Pool.open(folder, split)
+
+
+def _one(folder: str | Path, state: str, seed: int, item: tuple[str, int]) -> Iterator[Sample]:
+    split, number = item
+    name = f"join{split}{number:05d}"
+    yield joined_sample(pool_of(folder, state, split), name, generator("joined", seed, split, number))
 
 
 def joined_sample(pool: Pool, name: str, rng: np.random.Generator) -> Sample:

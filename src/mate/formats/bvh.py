@@ -15,15 +15,16 @@ import numpy as np
 from mate.errors import MateError
 from mate.files import atomic_path
 from mate.formats import mapping as mapping_module
+from mate.formats.text import MAX_COORDINATES, MAX_JOINTS, bytes_of, shown
 from mate.motion.motion import Motion
 from mate.motion.rotations import RigMotion, joints_to_rig, quaternion_to_matrix
-from mate.motion.skeleton import HUMANML3D
+from mate.motion.skeleton import HUMANML3D, Skeleton
 
-MAX_BYTES = 512 * 2**20
-MAX_JOINTS = 2_000
-MAX_COORDINATES = 200_000_000  # of all joints over all frames: 1.6 GB in float64
 _AXES = {"x": 0, "y": 1, "z": 2}
+_MAX_HEADER = 16 * 2**20  # bytes
 _BLOCK = 4096  # frames that are parsed at once
+_LIMBS = ("knee", "ankle", "foot", "elbow", "wrist")
+_LENGTH_TOLERANCE = 1e-4  # metres by which a written bone may miss its length
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,33 +137,6 @@ def _turn(rotation: np.ndarray, axis: int, degrees: np.ndarray) -> None:
     rotation[:, first], rotation[:, second] = a * cos + b * sin, b * cos - a * sin
 
 
-def _bytes_of(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]:
-    if isinstance(source, bytes):
-        data, label = source, name or "BVH data"
-    elif isinstance(source, str) and "\n" in source:
-        data, label = source.encode(), name or "BVH text"
-    else:
-        path = Path(source)
-        label = name or str(path)
-        try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise MateError(f"cannot read {label}: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > MAX_BYTES:
-        raise MateError(f"{label}: more than {MAX_BYTES // 2**20} MiB; cut the file into shorter clips")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        try:
-            data = data.decode("utf-16").encode()
-        except UnicodeDecodeError as error:
-            raise MateError(f"{label}: a broken UTF-16 text; save the file as UTF-8") from error
-    return data.removeprefix(b"\xef\xbb\xbf"), label
-
-
-def _shown(token: str) -> str:
-    return repr(token if len(token) <= 40 else token[:37] + "...")
-
-
 class _Header:
     """Reads HIERARCHY token by token; every complaint carries the file and the line."""
 
@@ -189,9 +163,9 @@ class _Header:
         try:
             value = float(token)
         except ValueError:
-            raise self.fail(f"got {_shown(token)}, expected {expected}") from None
+            raise self.fail(f"got {shown(token)}, expected {expected}") from None
         if not math.isfinite(value):
-            raise self.fail(f"got {_shown(token)}, expected {expected}, a finite number")
+            raise self.fail(f"got {shown(token)}, expected {expected}, a finite number")
         return value
 
     def joint_name(self) -> str:
@@ -209,14 +183,14 @@ class _Header:
 def _parse_channels(header: _Header) -> tuple[tuple[str, int], ...]:
     token = header.next("the number of channels")
     if not token.isascii() or not token.isdigit() or len(token) > 1 or int(token) > 6:
-        raise header.fail(f"got {_shown(token)} channels, expected a number from 0 to 6")
+        raise header.fail(f"got {shown(token)} channels, expected a number from 0 to 6")
     channels: list[tuple[str, int]] = []
     for _ in range(int(token)):
         word = header.next("a channel name")
         kind, axis = word[1:].lower(), _AXES.get(word[:1].lower())
         if kind not in ("position", "rotation") or axis is None:
             raise header.fail(
-                f"got channel {_shown(word)}, expected Xposition, Yposition, Zposition, Xrotation, Yrotation or Zrotation"
+                f"got channel {shown(word)}, expected Xposition, Yposition, Zposition, Xrotation, Yrotation or Zrotation"
             )
         if (kind, axis) in channels:
             raise header.fail(f"channel {word} appears twice in one joint")
@@ -228,7 +202,7 @@ def _parse_hierarchy(
     header: _Header,
 ) -> tuple[list[str], list[int], list[list[float]], list[tuple[tuple[str, int], ...]]]:
     if (token := header.next("HIERARCHY")).upper() != "HIERARCHY":
-        raise header.fail(f"got {_shown(token)}, expected HIERARCHY; this is not a BVH file")
+        raise header.fail(f"got {shown(token)}, expected HIERARCHY; this is not a BVH file")
     names: list[str] = []
     parents: list[int] = []
     offsets: list[list[float]] = []
@@ -264,17 +238,17 @@ def _parse_hierarchy(
                     raise header.fail("no joints: MOTION follows HIERARCHY without a ROOT")
                 return names, parents, offsets, channels
             else:
-                raise header.fail(f"got {_shown(token)}, expected {'MOTION' if names else 'ROOT'}")
+                raise header.fail(f"got {shown(token)}, expected {'MOTION' if names else 'ROOT'}")
             continue
         joint = open_joints[-1]
         if word == "OFFSET":
             if seen_offset[joint]:
-                raise header.fail(f"a second OFFSET for joint {_shown(names[joint])}")
+                raise header.fail(f"a second OFFSET for joint {shown(names[joint])}")
             offsets[joint] = [header.number("three numbers after OFFSET") for _ in range(3)]
             seen_offset[joint] = True
         elif word == "CHANNELS" and joint not in ends:
             if seen_channels[joint]:
-                raise header.fail(f"a second CHANNELS for joint {_shown(names[joint])}")
+                raise header.fail(f"a second CHANNELS for joint {shown(names[joint])}")
             channels[joint] = _parse_channels(header)
             seen_channels[joint] = True
         elif word == "JOINT" and joint not in ends:
@@ -285,11 +259,11 @@ def _parse_hierarchy(
             ends.add(len(names) - 1)
         elif token == "}":
             if not seen_offset[joint]:
-                raise header.fail(f"joint {_shown(names[joint])} has no OFFSET")
+                raise header.fail(f"joint {shown(names[joint])} has no OFFSET")
             open_joints.pop()
         else:
             raise header.fail(
-                f"got {_shown(token)} inside joint {_shown(names[joint])}, expected OFFSET, CHANNELS, JOINT, End Site or '}}'"
+                f"got {shown(token)} inside joint {shown(names[joint])}, expected OFFSET, CHANNELS, JOINT, End Site or '}}'"
             )
 
 
@@ -324,8 +298,8 @@ def _parse_values(lines: list[bytes], first_line: int, frames: int, width: int, 
                 for token in row:
                     if not _is_number(token):
                         where = f"{name}, line {block[i][0]} (frame {start + i})"
-                        shown = _shown(token.decode("utf-8", "replace"))
-                        raise MateError(f"{where}: got {shown}, expected a number") from None
+                        got = shown(token.decode("utf-8", "replace"))
+                        raise MateError(f"{where}: got {got}, expected a number") from None
             raise
         bad = ~np.isfinite(values[start : start + len(rows)]).all(axis=1)
         if bad.any():
@@ -357,7 +331,7 @@ def _parse_motion_head(lines: list[bytes], first_line: int, name: str) -> tuple[
             )
         line = " ".join(lines[at].decode("utf-8", "replace").split())
         if not line.lower().startswith(label.lower()):
-            raise MateError(f"{name}, line {first_line + at}: got {_shown(line)}, expected '{label}'")
+            raise MateError(f"{name}, line {first_line + at}: got {shown(line)}, expected '{label}'")
         found.append(line[len(label) :].strip())
         at += 1
     where = f"{name}, line {first_line + at - 1}"
@@ -387,10 +361,12 @@ def read_bvh(source: str | Path | bytes, name: str | None = None) -> BvhMotion:
     Raises:
         MateError: the file cannot be read or is not a sound BVH; the message names the file and the line.
     """
-    data, name = _bytes_of(source, name)
+    data, name = bytes_of(source, name, "BVH")
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     motion_at = next((i for i, line in enumerate(lines) if line.strip().upper() == b"MOTION"), None)
     end = len(lines) if motion_at is None else motion_at + 1
+    if sum(map(len, lines[:end])) > _MAX_HEADER:
+        raise MateError(f"{name}: more than {_MAX_HEADER // 2**20} MiB before MOTION; this is not a body's hierarchy")
     header = _Header(b"\n".join(lines[:end]).decode("utf-8", "replace"), name)
     names, parents, offsets, channels = _parse_hierarchy(header)
     if motion_at is None or header.at < len(header.tokens):
@@ -469,8 +445,11 @@ def _euler_zxy(matrices: np.ndarray) -> np.ndarray:
     return angles
 
 
-def _hierarchy(rig: RigMotion) -> list[str]:
-    """The HIERARCHY block, offsets in centimetres. The rig's joints come parents first but not depth first, as BVH needs them."""
+def _hierarchy(rig: RigMotion, moving: dict[int, np.ndarray]) -> list[str]:
+    """The HIERARCHY block, offsets in centimetres; joints in `moving` have position channels.
+
+    The rig's joints come parents first but not depth first, as BVH needs them.
+    """
     children: dict[int, list[int]] = {}
     for joint, parent in enumerate(rig.parents):
         children.setdefault(parent, []).append(joint)
@@ -488,11 +467,10 @@ def _hierarchy(rig: RigMotion) -> list[str]:
             continue
         inner = indent + "\t"
         root = rig.parents[joint] < 0
+        positions = "6 Xposition Yposition Zposition" if root or joint in moving else "3"
         lines += [f"{indent}{'ROOT' if root else 'JOINT'} {rig.names[joint]}", indent + "{"]
         lines.append(offset(inner, np.zeros(3) if root else rig.offsets[joint]))
-        lines.append(
-            f"{inner}CHANNELS {'6 Xposition Yposition Zposition' if root else '3'} Zrotation Xrotation Yrotation"
-        )
+        lines.append(f"{inner}CHANNELS {positions} Zrotation Xrotation Yrotation")
         stack.append((-1, depth))
         if joint in children:
             stack += [(child, depth + 1) for child in reversed(children[joint])]
@@ -514,22 +492,47 @@ def _depth_first(rig: RigMotion) -> list[int]:
     return order
 
 
+def _changing_bones(rig: RigMotion, joints: np.ndarray, skeleton: Skeleton) -> dict[int, np.ndarray]:
+    """Rig joint -> its offset in every frame, (T, 3) metres, for bones of the trunk whose length changes in joints (T, J, 3).
+
+    Where a rig has fewer or other joints between the pelvis, the head and the shoulders, ours lie between them and come closer when
+    the body bends: by some millimetres. Limbs keep their length in all rigs; where theirs drifts, it is noise, and they do not get it.
+    """
+    found: dict[int, np.ndarray] = {}
+    for joint, (name, parent) in enumerate(zip(skeleton.joint_names, skeleton.parents, strict=True)):
+        if parent >= 0 and name.split("_")[-1] not in _LIMBS:
+            index = rig.joint_index[joint]
+            rest = rig.offsets[index].astype(np.float64)
+            median = float(np.linalg.norm(rest))
+            lengths = np.linalg.norm((joints[:, joint] - joints[:, parent]).astype(np.float64), axis=-1)
+            if median > 1e-6 and np.abs(lengths - median).max() > _LENGTH_TOLERANCE:
+                found[index] = rest / median * lengths[:, None]
+    return found
+
+
 def write_bvh(motion: Motion, path: str | Path) -> None:
     """Writes a motion as BVH: centimetres, Y up, T-pose facing +Z as rest pose, Euler order Z X Y, the motion's own frame rate.
 
     Joints keep their names. Every bone that shares its parent with others hangs from a helper joint `<name>_base` of length zero
-    (see `mate.motion.rotations.RigMotion`), so that rotations alone give the positions back: to well under a millimetre where
-    bones keep their length; bones take their median length over the motion.
+    (see `mate.motion.rotations.RigMotion`), so that rotations alone give the positions back where bones keep their length. A bone
+    of the trunk whose length changes by more than 0.1 mm gets position channels beside its rotation; all others take their median length.
 
     Raises:
         MateError: the file cannot be written.
     """
     rig = joints_to_rig(motion)
     order = _depth_first(rig)
+    moving = _changing_bones(rig, motion.joints, motion.skeleton)
     matrices = quaternion_to_matrix(rig.quaternions.astype(np.float64))
-    columns = [rig.root_positions.astype(np.float64) * 100.0] + [_euler_zxy(matrices[:, joint]) for joint in order]
+    columns = []
+    for joint in order:
+        if rig.parents[joint] < 0:
+            columns.append(rig.root_positions.astype(np.float64) * 100.0)
+        elif joint in moving:
+            columns.append(moving[joint] * 100.0)
+        columns.append(_euler_zxy(matrices[:, joint]))
     values = np.concatenate(columns, axis=1)
-    lines = _hierarchy(rig)
+    lines = _hierarchy(rig, moving)
     lines += ["MOTION", f"Frames: {len(values)}", f"Frame Time: {1.0 / motion.fps:.9g}"]
     with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(lines) + "\n")

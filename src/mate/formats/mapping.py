@@ -22,11 +22,9 @@ raised until its lowest foot is at 0; a body that is carried by a root joint on 
 so that its rise and fall was lost, is set on its lower foot in every frame (smoothed over 0.1 s).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -229,7 +227,7 @@ def joint_map(
     if missing:
         raise MateError(
             f"{source}: no joint found for {', '.join(missing)}; the file's joints are {_listed(names)}. "
-            "Give a mapping from these roles to the file's joint names"
+            "Give a mapping from these roles to the file's joint names (a skeleton file)"
         )
 
     for side in ("left", "right"):
@@ -238,7 +236,7 @@ def joint_map(
             if a == b or a not in _path(parents, b):
                 raise MateError(
                     f"{source}: the {side} {lower} ({names[b]}) does not hang from the {side} {upper} ({names[a]}); "
-                    f"the file's joints are {_listed(names)}. Give a mapping from roles to the file's joint names"
+                    f"the file's joints are {_listed(names)}. Give a mapping from roles to the file's joint names (a skeleton file)"
                 )
 
     leg = distance(roles["left_hip"], roles["left_knee"]) + distance(roles["left_knee"], roles["left_ankle"])
@@ -291,7 +289,7 @@ def joint_map(
         if distance(pelvis, roles["head"]) <= near:
             raise MateError(
                 f"{source}: the head lies on the pelvis; the file's joints are {_listed(names)}. "
-                "Give a mapping from roles to the file's joint names"
+                "Give a mapping from roles to the file's joint names (a skeleton file)"
             )
         if "neck" not in roles:
             neck_row[:] = 0.0
@@ -347,19 +345,6 @@ def joint_map(
     return JointMap(weights, made)
 
 
-def read_mapping(path: str | Path) -> dict[str, str]:
-    """Reads a mapping file: one JSON object {role: joint name}, the roles being HUMANML3D.joint_names. Raises MateError."""
-    try:
-        mapping = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise MateError(f"cannot read the mapping {path}: {error}") from error
-    if not isinstance(mapping, dict) or not all(isinstance(joint, str) for joint in mapping.values()):
-        raise MateError(
-            f'{path}: expected one JSON object such as {{"left_hip": "LeftUpLeg", ...}}, joint names being texts'
-        )
-    return mapping
-
-
 def guess_scale(joints: np.ndarray, source: str) -> float:
     """Metres per unit of length, from the legs of (T, 22, 3) joints. Raises MateError where no unit makes them human."""
     bones = np.linalg.norm(joints[:, [4, 7, 5, 8]] - joints[:, [1, 4, 2, 5]], axis=-1)
@@ -374,24 +359,39 @@ def guess_scale(joints: np.ndarray, source: str) -> float:
     return unit
 
 
-def guess_up(joints: np.ndarray, rest: np.ndarray | None) -> str:
-    """The up axis, y or z, for (T, 22, 3) joints and, where known, their (22, 3) rest pose, by the rule above."""
+def guess_up(joints: np.ndarray, rest: np.ndarray | None, default: str = "y") -> str:
+    """The up axis, y or z, for (T, 22, 3) joints and, where known, their (22, 3) rest pose, by the rule above.
+
+    With `default="z"` the other way round: Z unless the body stands along Y with its ankles near y = 0.
+    """
 
     def along(pose: np.ndarray) -> np.ndarray:
         return _unit(pose[..., 15, :] - pose[..., [7, 8], :].mean(axis=-2))
 
+    axis, other = (2, 1) if default == "y" else (1, 2)
     mean = along(joints).mean(axis=0)
-    if not (mean[2] > 0.7 and mean[2] > abs(mean[1])):
-        return "y"
-    if rest is not None and along(rest)[2] > 0.9:
-        return "z"
+    if not (mean[axis] > 0.7 and mean[axis] > abs(mean[other])):
+        return default
+    if rest is not None and along(rest)[axis] > 0.9:
+        return "yz"[axis - 1]
     leg = np.linalg.norm(joints[:, [4, 7]] - joints[:, [1, 4]], axis=-1).sum(axis=1).mean()
-    ankles = np.percentile(joints[:, [7, 8], 2].min(axis=1), 5)
-    hips = np.median(joints[:, 0, 2])
-    return "z" if abs(ankles) < 0.3 * leg and 0.5 * leg < hips < 1.5 * leg else "y"
+    ankles = np.percentile(joints[:, [7, 8], axis].min(axis=1), 5)
+    hips = np.median(joints[:, 0, axis])
+    return "yz"[axis - 1] if abs(ankles) < 0.3 * leg and 0.5 * leg < hips < 1.5 * leg else default
 
 
-def _z_to_y(positions: np.ndarray) -> np.ndarray:
+def upright(joints: np.ndarray) -> np.ndarray:
+    """Joints (T, 22, 3) in metres of a body in some world -> Y up: a Z-up world is turned, one that hangs head down (a camera's, Y down)
+    is turned half round about X; feet below -0.25 m come up to 0."""
+    if guess_up(joints, None) == "z":
+        joints = turned_up(joints)
+    elif _unit(joints[:, 15] - joints[:, [7, 8]].mean(axis=1))[:, 1].mean() < -0.7:
+        joints = joints * np.array([1.0, -1.0, -1.0], dtype=joints.dtype)
+    return _floored(joints, joints[:, 0], 1.0)
+
+
+def turned_up(positions: np.ndarray) -> np.ndarray:
+    """Positions (..., 3) of a Z-up world -> Y up."""
     return np.stack([positions[..., 0], positions[..., 2], -positions[..., 1]], axis=-1)
 
 
@@ -476,7 +476,7 @@ def to_humanml3d(
     if up is None:
         up = guess_up(joints, None if rest is None else found.apply(rest[None])[0])
     if up == "z":
-        joints, root = _z_to_y(joints), _z_to_y(root)
+        joints, root = turned_up(joints), turned_up(root)
     if _rest_frame(joints, fps):
         joints, root = joints[1:], root[1:]
     return _floored(joints, root, fps).astype(np.float32)

@@ -4,19 +4,18 @@ Everything here works on joint positions, Y up, in metres. The package's sign co
 `rotate_about_y`: angles about +Y, positive to the left, so that a body with heading h faces (sin h, 0, cos h).
 """
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from mate.errors import MateError
-from mate.motion.skeleton import HUMANML3D, LEFT, RIGHT, Skeleton
+from mate.motion.skeleton import HUMANML3D, Skeleton
 
 if TYPE_CHECKING:
     import torch
 
 Array = TypeVar("Array", "np.ndarray", "torch.Tensor")
-
-LEFT_HIP, RIGHT_HIP, LEFT_SHOULDER, RIGHT_SHOULDER = 1, 2, 16, 17
 
 # A bone or an across vector shorter than this (metres) has no direction.
 _NO_LENGTH = 1e-6
@@ -57,19 +56,27 @@ def _checked(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
     return np.asarray(joints, dtype=np.float64)
 
 
-def heading(joints: np.ndarray) -> np.ndarray:
+def sides(skeleton: Skeleton) -> tuple[int, int, int, int]:
+    """The left hip, the right hip, the left shoulder, the right shoulder."""
+    index = skeleton.index
+    return index("left_hip"), index("right_hip"), index("left_shoulder"), index("right_shoulder")
+
+
+def heading(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
     """Which way the body faces, from its hips and shoulders.
 
     Args:
-        joints: (…, T, 22, 3), metres.
+        joints: (…, T, J, 3), metres.
+        skeleton: says which joints those are.
 
     Returns:
         (…, T) float32 radians about +Y, positive to the left, 0 facing +Z, without jumps at full turns. The first frame
         lies in [-pi, pi]. Frames in which left and right lie exactly above each other keep the heading before them.
     """
-    joints = _checked(joints)
-    hips = joints[..., LEFT_HIP, :] - joints[..., RIGHT_HIP, :]
-    shoulders = joints[..., LEFT_SHOULDER, :] - joints[..., RIGHT_SHOULDER, :]
+    joints = _checked(joints, skeleton)
+    left_hip, right_hip, left_shoulder, right_shoulder = sides(skeleton)
+    hips = joints[..., left_hip, :] - joints[..., right_hip, :]
+    shoulders = joints[..., left_shoulder, :] - joints[..., right_shoulder, :]
     across = hips + shoulders
     known = np.hypot(across[..., 0], across[..., 2]) > _NO_LENGTH
     frames = np.arange(joints.shape[-3])
@@ -114,20 +121,21 @@ def start_at_origin(joints: np.ndarray) -> np.ndarray:
     return (joints - start).astype(np.float32)
 
 
-def face_forward(joints: np.ndarray) -> np.ndarray:
-    """Turn each clip about the world's Y axis to face +Z in its first frame. (…, T, 22, 3) in and out, float32."""
-    turn = np.repeat(-heading(joints)[..., :1].astype(np.float64), joints.shape[-3], axis=-1)
+def face_forward(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
+    """Turn each clip about the world's Y axis to face +Z in its first frame. (…, T, J, 3) in and out, float32."""
+    turn = np.repeat(-heading(joints, skeleton)[..., :1].astype(np.float64), joints.shape[-3], axis=-1)
     return rotate_about_y(np.asarray(joints, dtype=np.float64), turn).astype(np.float32)
 
 
-def mirror(joints: np.ndarray) -> np.ndarray:
-    """Swap left and right: x negated, paired joints exchanged. (…, 22, 3) in and out, float32.
+def mirror(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
+    """Swap left and right: x negated, paired joints exchanged. (…, J, 3) in and out, float32.
 
     Left and right bones differ by some millimetres in the canonical skeleton and are exchanged too, so a mirrored
     canonical motion goes through `retarget_to_canonical` before it is canonical again.
     """
-    order = np.arange(HUMANML3D.joints)
-    order[list(LEFT)], order[list(RIGHT)] = RIGHT, LEFT
+    other = {"left": "right", "right": "left"}
+    swapped = [re.sub("^(left|right)", lambda side: other[side.group()], name) for name in skeleton.joint_names]
+    order = [skeleton.index(name) for name in swapped]
     return (np.asarray(joints)[..., order, :] * np.array([-1.0, 1.0, 1.0])).astype(np.float32)
 
 
@@ -146,37 +154,48 @@ def _assemble(root: np.ndarray, bones: np.ndarray, skeleton: Skeleton) -> np.nda
     return joints
 
 
-def retarget_to_canonical(joints: np.ndarray) -> np.ndarray:
-    """Give a motion the canonical bone lengths, as HumanML3D's uniform skeleton does.
+def retarget_to_canonical(
+    joints: np.ndarray, skeleton: Skeleton = HUMANML3D, leg: tuple[int, int] = (5, 8)
+) -> np.ndarray:
+    """Give a motion the skeleton's bone lengths, as HumanML3D's uniform skeleton does.
 
     HumanML3D turns every bone into the rotation from its rest direction, then poses the target skeleton with these
     rotations. The rotations cancel: each bone keeps its direction in space and takes its new length. That is what is
     done here; it holds also where rotations are undefined (a bone opposite to its rest direction, a body facing -Z).
-    The root's path is scaled by the length of the right leg, canonical over own (the median over the frames; HumanML3D
+    The root's path is scaled by the length of one leg, canonical over own (the median over the frames; HumanML3D
     takes the first one).
 
     A bone without length takes its rest direction, turned with the body.
 
     Args:
-        joints: (…, T, 22, 3), metres or any other unit (scaling by the leg also converts units).
+        joints: (…, T, J, 3), metres or any other unit (scaling by the leg also converts units).
+        skeleton: whose bone lengths.
+        leg: the two bones of that leg; the right one.
 
     Returns:
-        (…, T, 22, 3) float32, metres, with `HUMANML3D.bone_lengths` in every frame.
+        (…, T, J, 3) float32, in the unit of `skeleton.bone_lengths` (metres), with these lengths in every frame.
     """
-    facing = heading(joints).astype(np.float64)
-    joints = _checked(joints)
-    bones = _bones(joints, HUMANML3D)
+    facing = heading(joints, skeleton).astype(np.float64)
+    joints = _checked(joints, skeleton)
+    bones = _bones(joints, skeleton)
     own = np.linalg.norm(bones, axis=-1, keepdims=True)
-    lengths = np.array(HUMANML3D.bone_lengths)
-    right_leg = [5, 8]
-    own_leg = np.median(own[..., right_leg, 0].sum(axis=-1), axis=-1)[..., None, None]
+    lengths = np.array(skeleton.bone_lengths)
+    if not lengths[1:].all():
+        raise MateError(
+            f"the skeleton {skeleton.name} has no bone lengths of its own; take them from a clip of the set"
+        )
+    bones_of_leg = list(leg)
+    own_leg = np.median(own[..., bones_of_leg, 0].sum(axis=-1), axis=-1)[..., None, None]
     if (own_leg < _NO_LENGTH).any():
-        raise MateError("got a right leg (hip to knee to ankle) without length, expected the 22 joints of a body")
-    rest = np.broadcast_to(np.array(HUMANML3D.rest_directions, dtype=np.float64), bones.shape)
+        raise MateError(
+            f"got a {skeleton.joint_names[leg[0]].split('_')[0]} leg (hip to knee to ankle) without length, "
+            f"expected the {skeleton.joints} joints of a body"
+        )
+    rest = np.broadcast_to(np.array(skeleton.rest_directions, dtype=np.float64), bones.shape)
     has_direction = own > _NO_LENGTH * own_leg[..., None]
     directions = np.where(has_direction, bones / np.maximum(own, 1e-300), rotate_about_y(rest, facing))
-    root = joints[..., 0, :] * (lengths[right_leg].sum() / own_leg)
-    return _assemble(root, directions * lengths[:, None], HUMANML3D).astype(np.float32)
+    root = joints[..., 0, :] * (lengths[bones_of_leg].sum() / own_leg)
+    return _assemble(root, directions * lengths[:, None], skeleton).astype(np.float32)
 
 
 def resample(joints: np.ndarray, fps_in: float, fps_out: float, skeleton: Skeleton = HUMANML3D) -> np.ndarray:

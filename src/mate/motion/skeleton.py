@@ -63,3 +63,23 @@ RIGHT = tuple(HUMANML3D.index("right" + HUMANML3D.joint_names[i][4:]) for i in L
 LEFT_FOOT, RIGHT_FOOT = (7, 10), (8, 11)
 LEFT_HAND, RIGHT_HAND = 20, 21
 HEAD = 15
+
+# KIT-ML's 21 joints as HumanML3D processes them, in its order and with its rest directions (`kit_raw_offsets`). Right and left are those of
+# its data: a body that faces +Z has joint 11, the right hip, at -X, opposite to its rest direction. The bone lengths of its reference
+# clip were not published (0 here): what is published already has them, so a KIT folder's own first clip gives them.
+KIT = Skeleton(
+    name="kit",
+    joint_names=(
+        "pelvis", "spine1", "spine2", "neck", "head", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
+        "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "right_midfoot", "right_foot", "left_hip",
+        "left_knee", "left_ankle", "left_midfoot", "left_foot",
+    ),
+    parents=(-1, 0, 1, 2, 3, 3, 5, 6, 3, 8, 9, 0, 11, 12, 13, 14, 0, 16, 17, 18, 19),
+    rest_directions=(
+        (0, 0, 0), (0, 1, 0), (0, 1, 0), (0, 1, 0), (0, 1, 0), (1, 0, 0), (0, -1, 0), (0, -1, 0), (-1, 0, 0),
+        (0, -1, 0), (0, -1, 0), (1, 0, 0), (0, -1, 0), (0, -1, 0), (0, 0, 1), (0, 0, 1), (-1, 0, 0), (0, -1, 0),
+        (0, -1, 0), (0, 0, 1), (0, 0, 1),
+    ),
+    bone_lengths=(0.0,) * 21,
+    chains=((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10)),
+)  # fmt: skip

@@ -6,16 +6,18 @@ frames and joints each word is about. Clip i depends on (seed, i) only.
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
+from mate.data.build import Source
 from mate.data.dataset import Caption, Sample
 from mate.data.kinwords.grammar import caption
 from mate.data.kinwords.play import play
 from mate.data.kinwords.program import draw_program
 from mate.data.kinwords.words import CONCEPTS, HELD_OUT
 
-__all__ = ["CONCEPTS", "HELD_OUT", "kinwords", "make_clip"]
+__all__ = ["CONCEPTS", "HELD_OUT", "kinwords", "kinwords_source", "make_clip"]
 
 LICENSE = "Apache-2.0"
 CAPTIONS = 3
@@ -65,3 +67,12 @@ def kinwords(clips: int, seed: int, start: int = 0) -> Iterator[Sample]:
     """Yields `clips` samples, numbers `start` to `start + clips - 1` of the corpus `seed`; the same arguments give the same bytes."""
     for index in range(start, start + clips):
         yield make_clip(seed, index)
+
+
+def _one(seed: int, index: int) -> list[Sample]:
+    return [make_clip(seed, index)]
+
+
+def kinwords_source(clips: int, seed: int) -> Source:
+    """The first `clips` clips of the corpus `seed`, for `build_dataset`."""
+    return Source(partial(_one, seed), tuple(range(clips)), {"source": "kinwords", "seed": seed}, per_part=20)
