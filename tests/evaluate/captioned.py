@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from tests import motions as make
 
-from mate.data.dataset import Caption, Sample, write_dataset
+from mate.data.build import write_dataset
+from mate.data.dataset import Caption, Sample
 from mate.motion.retarget import retarget_to_canonical
 
 # content -> (caption, another wording, the motion of a number in 0..1 and a length in seconds)

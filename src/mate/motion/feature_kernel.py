@@ -174,15 +174,15 @@ def _frames_first(blocks: list[tuple[Any, ...]]) -> Any:
 
         rows = [torch.stack(block, -2).flatten(-3, -2) for block in blocks]
         return torch.cat(rows, -2).swapaxes(-2, -1).contiguous()
-    *batch, _, frames = blocks[0][0].shape
+    batch, frames = blocks[0][0].shape[:-2], blocks[0][0].shape[-1]
     width = sum(len(block) * block[0].shape[-2] for block in blocks)
-    features = np.empty((*batch, frames, width), dtype=blocks[0][0].dtype)
+    features: np.ndarray = np.empty((*batch, frames, width), dtype=blocks[0][0].dtype)
     start = 0
     for block in blocks:
-        rows = np.stack(block, -2) if len(block) > 1 else block[0]
-        rows = rows.reshape(*batch, -1, frames)
-        features[..., start : start + rows.shape[-2]] = rows.swapaxes(-2, -1)
-        start += rows.shape[-2]
+        rows = np.stack(block, -2)
+        count = len(block) * block[0].shape[-2]
+        features[..., start : start + count] = rows.reshape(*batch, count, frames).swapaxes(-2, -1)
+        start += count
     return features
 
 
