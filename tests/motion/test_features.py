@@ -322,10 +322,15 @@ def test_kit_equals_the_procedure(seed: int) -> None:
 def test_fast_and_precise_agree(seed: int, frames: int, turns: float, facing: float) -> None:
     joints = body(frames, seed, turns, facing) * 1.3
     contacts = LAYOUT.contacts.start
-    precise, fast = process_motion(joints, precise=True), process_motion(joints)
-    np.testing.assert_allclose(fast[:, :contacts], precise[:, :contacts], atol=1e-4, rtol=0)
-    single = process_motion(torch.from_numpy(joints)).numpy()
-    np.testing.assert_allclose(single[:, :contacts], precise[:, :contacts], atol=1e-4, rtol=0)
+    double = process_motion(torch.from_numpy(joints).double()).numpy()[:, :contacts]
+    np.testing.assert_allclose(process_motion(joints)[:, :contacts], double, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(
+        process_motion(torch.from_numpy(joints)).numpy()[:, :contacts], double, atol=1e-4, rtol=0
+    )
+    # Rounding between the steps is felt by bones that are all but opposite to their rest direction.
+    stepwise = process_motion(joints, precise=True)[:, :contacts]
+    np.testing.assert_allclose(stepwise, double, atol=2e-2, rtol=0)
+    assert (np.abs(stepwise - double) < 1e-4).mean() > 0.999
 
 
 def test_the_procedure_agrees_where_nobody_faces_away() -> None:

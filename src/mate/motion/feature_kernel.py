@@ -169,20 +169,20 @@ def process(joints: Array, given: tuple[Any, Any, Any], spec: FeatureSpec, retar
 
 def _frames_first(blocks: list[tuple[Any, ...]]) -> Any:
     """Blocks of n numbers of m joints, as n arrays (…, m, T), to (…, T, D), the n numbers of a joint side by side."""
-    if not isinstance(blocks[0][0], np.ndarray):
+    some: Any = blocks[0][0]
+    if not isinstance(some, np.ndarray):
         import torch
 
         rows = [torch.stack(block, -2).flatten(-3, -2) for block in blocks]
         return torch.cat(rows, -2).swapaxes(-2, -1).contiguous()
-    batch, frames = blocks[0][0].shape[:-2], blocks[0][0].shape[-1]
+    *batch, _, frames = some.shape
     width = sum(len(block) * block[0].shape[-2] for block in blocks)
-    features: np.ndarray = np.empty((*batch, frames, width), dtype=blocks[0][0].dtype)
+    features = np.empty((*batch, frames, width), dtype=some.dtype)
     start = 0
     for block in blocks:
-        rows = np.stack(block, -2)
-        count = len(block) * block[0].shape[-2]
-        features[..., start : start + count] = rows.reshape(*batch, count, frames).swapaxes(-2, -1)
-        start += count
+        rows = np.stack(block, -2).reshape(*batch, -1, frames)
+        features[..., start : start + rows.shape[-2]] = rows.swapaxes(-2, -1)
+        start += rows.shape[-2]
     return features
 
 

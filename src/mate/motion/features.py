@@ -272,7 +272,8 @@ def process_motion(
         retarget: give the motion the canonical bone lengths (`retarget_to_canonical`).
         spec: the data set's choices; `KIT_FEATURES` takes 21 joints in millimetres.
         precise: NumPy only: float64 until the end, by `retarget_to_canonical`, `canonicalize` and `joints_to_features`; about
-            a tenth of the speed. The default agrees with it to 1e-4 (most numbers to 1e-6). Written data sets are made with it.
+            a fifth of the speed. Written data sets are made with it. The default agrees with it to 1e-4 (most numbers to 1e-6) but for
+            rotations of bones nearly opposite to their rest direction, which feel its rounding to float32 between the steps.
 
     Returns:
         (…, T - 1, 263), not normalised; NumPy: float32.
