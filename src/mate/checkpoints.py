@@ -72,12 +72,14 @@ def save_folder(
 
 
 def resolve(folder: str | Path) -> Path:
-    """A local model folder as it is; `owner/name` that is no local folder is fetched from the Hugging Face hub (its cache first).
+    """A local model folder as it is; else a packaged model by its name; else `owner/name` from the Hugging Face hub (its cache first).
 
     Raises:
-        MateError: neither a folder with `config.json` nor a model on the hub.
+        MateError: neither a folder with `config.json`, nor a packaged model, nor one on the hub.
     """
     path = Path(folder)
+    if str(folder) in PACKAGED and not path.exists():
+        return default_model(str(folder))
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise MateError(f"{path} has no {CONFIG}; expected a model folder with {CONFIG}, {WEIGHTS} and {CARD}")
@@ -201,11 +203,7 @@ def from_pretrained(folder: str | Path | None = None, device: str = "cpu") -> An
     Raises:
         MateError: no such model, or a damaged one.
     """
-    if folder is None:
-        folder = default_model()
-    elif str(folder) in ("default", "kinwords") and not Path(folder).exists():
-        folder = default_model(str(folder))
-    path = resolve(folder)
+    path = resolve("default" if folder is None else folder)
     kind = read_config(path)["model_type"]
     if kind not in MODEL_TYPES:
         raise MateError(f"{path} is a model of type {kind!r}; this version knows {', '.join(MODEL_TYPES)}")

@@ -469,6 +469,10 @@ def _check(config: AlignConfig) -> None:
         raise MateError(
             f"got losses {', '.join(config.losses)}; expected some of {', '.join(LOSSES)}, with self, align or sent among them"
         )
+    if "rec" in config.losses and not config.model.decoder_layers:
+        raise MateError(
+            "got the loss rec with decoder_layers 0; leave rec out of the losses, or give the decoder layers"
+        )
     if config.segmentation not in ("semantic", "uniform"):
         raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
     if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:

@@ -225,11 +225,10 @@ def _generator(model: str, no_patch: bool, device: str) -> tuple[Any, dict[str, 
     """A generator, and what the card says about it."""
     from importlib import import_module
 
-    from mate.checkpoints import MODEL_TYPES, WEIGHTS, default_model, read_config, resolve, sha256
+    from mate.checkpoints import MODEL_TYPES, WEIGHTS, read_config, resolve, sha256
     from mate.errors import MateError
 
-    packaged = model in ("default", "kinwords") and not Path(model).exists()
-    folder = default_model(model) if packaged else resolve(model)
+    folder = resolve(model)
     kind = read_config(folder)["model_type"]
     module, name = MODEL_TYPES.get(kind, ":").split(":")
     found: Any = getattr(import_module(module), name) if module else None

@@ -40,6 +40,7 @@ def probe(
     """
     import json
 
+    from mate.checkpoints import resolve
     from mate.errors import MateError
     from mate.evaluate.card import check_writable
     from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
@@ -64,7 +65,7 @@ def probe(
         probed, about = _read_motions(motions, prompts, fps), {}
         control = real_control(data) if data is not None else None
     else:
-        folder = _model_folder(str(model))
+        folder = resolve(str(model))
         control = real_control(data) if data is not None else None
         probed, about = _sample(folder, lengths, seeds, device)
     card = {**obedience_card(probed, control), **about}
@@ -126,12 +127,6 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
             raise MateError(f"{path}: {error}; expected a float array (T, 22, 3) in metres") from error
         probed.append(Probed(prompt, float(round(seconds)), None, joints))
     return probed
-
-
-def _model_folder(model: str) -> Path:
-    from mate.checkpoints import default_model, resolve
-
-    return default_model(model) if model in ("default", "kinwords") and not Path(model).exists() else resolve(model)
 
 
 def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":

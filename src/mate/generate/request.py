@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mate.checkpoints import default_model, read_config, resolve
+from mate.checkpoints import read_config, resolve
 from mate.errors import MateError
 from mate.files import atomic_folder
 from mate.formats.save import SUFFIXES, save_motion
@@ -91,8 +91,7 @@ def request(
         raise MateError(f"got the seed {seed}, expected 0 to 2^63 - 1")
     if guidance is not None and not (math.isfinite(guidance) and 0 <= guidance <= 100):
         raise MateError(f"got a guidance of {guidance}, expected 0 to 100 (1 is none, about 4 is usual)")
-    packaged = str(model) in ("default", "kinwords") and not Path(model).exists()
-    folder = default_model(str(model)) if packaged else resolve(model)
+    folder = resolve(model)
     lengths = _lengths(seconds, len(texts), read_config(folder))
     out = Path(out)
     _check_writable(out)
