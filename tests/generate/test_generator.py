@@ -241,6 +241,10 @@ def test_a_patch_goes_into_the_folder_and_into_the_encoder(
     assert torch.equal(with_patch.encoder.encode(text).pooled, patched.encode(text).pooled)
     assert torch.equal(without.encoder.encode(text).pooled, plain.encode(text).pooled)
     assert not torch.allclose(patched.encode(text).pooled, plain.encode(text).pooled)
+    # Trained on from there without a patch, the model must not take its parent's along.
+    bare = tmp_path / "bare"
+    train_generator([data], bare, config, encoder=plain, init=out, stages=["length"], quiet=True)
+    assert not (bare / "patch.safetensors").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------------- training

@@ -71,7 +71,7 @@ def _sample(pool: Pool, seed: int, number: int) -> Sample:
         return joined_sample(pool, name, rng)
     content = str(rng.choice(contents, p=weights / weights.sum()))
     index = int(rng.choice(pool.by_content[content]))
-    frames = round(rng.uniform(SHORTEST, LONGEST) * FPS) + 1
+    frames = round(np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST))) * FPS) + 1  # as many of 2-3 s as of 6-9
     style = pool.dataset.meta[index].get("style", "normal")
     joints = at_length(pool, content, style, pool.joints(index), frames, rng)
     wordings = [draw(content, style, "seen", rng, STYLE_SHARE) for _ in range(CAPTIONS)]

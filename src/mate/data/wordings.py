@@ -13,7 +13,7 @@ import numpy as np
 from mate.data.captions import mirror_caption
 
 PARAPHRASE_SHARE = 0.75  # share of the training captions that use the further wordings
-PHRASE_SHARE = 0.6  # share of those that use a whole phrase where there are any, not a template
+PHRASE_SHARE = 0.75  # share of those that use a whole phrase where there are any, not a template
 
 
 @cache

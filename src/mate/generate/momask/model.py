@@ -94,6 +94,7 @@ class MoMaskGenerator(nn.Module):
                 f"got a text encoder of {encoder.dim} dimensions, the generator was trained on {self.text_dim}"
             )
         self._encoder = encoder
+        self._encoder_source = (encoder.model_id, None)
 
     # ------------------------------------------------------------------------------------------------------------- training
 
