@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from mate.checkpoints import CARD, CONFIG, WEIGHTS, from_pretrained, load_folder, load_strict, read_config, save_folder
+from mate.checkpoints import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    as_int8,
+    from_pretrained,
+    load_folder,
+    load_strict,
+    read_config,
+    save_folder,
+)
 from mate.errors import MateError
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.float16)}
@@ -31,6 +41,27 @@ def test_round_trip(folder: Path) -> None:
     )
     assert (folder / CARD).read_text() == "# card\n"
     assert set(config["sha256"]) == {WEIGHTS, "patch.safetensors"}
+
+
+@pytest.mark.parametrize("shape", [(80, 64), (5, 32, 64), (48, 40, 3)], ids=["linear", "codebook", "convolution"])
+def test_int8_weights_come_back_within_half_a_step_of_their_row(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    rows = torch.logspace(-3, 1, shape[0]).view(-1, *[1] * (len(shape) - 1))  # rows of very different size
+    tensors = {
+        "weight": torch.randn(shape, generator=torch.Generator().manual_seed(0)) * rows,
+        "bias": torch.randn(shape[0]),
+        "normalizer.scale": torch.tensor(3.0),
+        "counts": torch.arange(6).view(2, 3),
+        "zeros": torch.zeros(shape),
+    }
+    packed = as_int8(tensors)
+    folder = save_folder(tmp_path / "model", {"model_type": "thing"}, packed, "")
+    assert packed["weight"].dtype == torch.int8
+    found = load_folder(folder)[1]
+    assert found.keys() == tensors.keys()
+    for name in ("bias", "normalizer.scale", "counts", "zeros"):
+        assert torch.equal(found[name], tensors[name]), name
+    largest = tensors["weight"].abs().flatten(1).amax(dim=1).view(rows.shape)
+    assert bool(((found["weight"] - tensors["weight"]).abs() <= 0.501 / 127 * largest).all())
 
 
 def test_saving_over_itself_keeps_the_further_files(folder: Path) -> None:

@@ -59,12 +59,12 @@ class EvaluatorConfig:
     feature_dim: int = FEATURE_DIM
     fps: float = 20.0
     stride: int = 4
-    width: int = 192
+    width: int = 160
     layers: int = 4
     heads: int = 4
     dim: int = 128
     dropout: float = 0.1
-    buckets: int = 16_384
+    buckets: int = 4_096
     seed: int = 0
     data: str = "unknown"
     license: str = "unknown"
@@ -297,8 +297,9 @@ class OwnEvaluator(nn.Module):
         return found[[place[text] for text in texts]] if texts else found
 
     def save_pretrained(self, folder: str | Path, card: str) -> Path:
-        """Writes config.json, model.safetensors (fp32) and README.md."""
-        tensors = {name: tensor.float() for name, tensor in self.state_dict().items()}
+        """Writes config.json, model.safetensors (fp16; mean and deviation in fp32) and README.md."""
+        exact = ("mean", "std")
+        tensors = {name: t.float() if name in exact else t.half() for name, t in self.state_dict().items()}
         return save_folder(folder, {"model_type": MODEL_TYPE, **asdict(self.config)}, tensors, card)
 
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mate.checkpoints import load_folder, load_strict, save_folder
+from mate.checkpoints import as_int8, load_folder, load_strict, save_folder
 from mate.errors import MateError
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.length import LengthPredictor
@@ -213,8 +213,13 @@ class MoMaskGenerator(nn.Module):
 
     # --------------------------------------------------------------------------------------------------------------- folders
 
-    def save_pretrained(self, folder: str | Path, card: str = "", patch: str | Path | None = None) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, card: str = "", patch: str | Path | None = None, int8: bool = False
+    ) -> Path:
         """Writes the model folder: weights in fp16 (normalisers in fp32), configuration, model card, and the word patch if there is one.
+
+        Args:
+            int8: matrices in int8 (`mate.checkpoints.as_int8`), half the size of fp16.
 
         Raises:
             MateError: the folder cannot be written.
@@ -236,6 +241,7 @@ class MoMaskGenerator(nn.Module):
             "config": to_dict(self.config),
             **self.facts,
         }
+        tensors = as_int8(tensors) if int8 else tensors
         return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
 
     @classmethod
