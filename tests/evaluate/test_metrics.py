@@ -16,10 +16,10 @@ from hypothesis.extra.numpy import arrays
 from mate.errors import MateError
 from mate.evaluate import metrics
 from mate.evaluate.gather import gather_rows, share
+from mate.evaluate.speed import full_run, measure_metrics, plain_fid, plain_r_precision
 from mate.evaluate.t2m_protocol import (
     PROTOCOLS,
     accepts,
-    benchmark,
     caption_span,
     choose_caption,
     crop,
@@ -374,15 +374,25 @@ def test_the_fixed_protocol_agrees_with_the_exact_means():
 
 
 def test_the_benchmark_measures_a_small_run():
-    found = benchmark(samples=64, width=8)
+    found = full_run(samples=64, width=8)
     assert found["repeats"] == 20 and found["cpu_seconds"] > 0 and 0 < found["seconds"] < 30
+
+
+def test_the_plain_forms_give_the_same_figures():
+    rng = np.random.default_rng(3)
+    text = rng.standard_normal((200, 6))
+    motion = text + rng.standard_normal((200, 6))
+    assert plain_fid(text, motion) == pytest.approx(metrics.fid(text, motion), abs=1e-8)
+    assert plain_r_precision(text, motion) == pytest.approx(metrics.r_precision(text, motion, pool=200), abs=1e-12)
+    rows, notes = measure_metrics(1, samples=64, width=8)
+    assert [row["seconds"] > 0 for row in rows] == [True] * len(rows) and "64 x 8" in notes[-1]
 
 
 @pytest.mark.slow
 def test_a_full_run_takes_less_than_five_seconds_of_two_cores():
     """4,384 samples of width 512, 20 repeats. Processor time of all threads, so that what else runs here does not count."""
-    assert benchmark("guo-fixed")["cpu_seconds"] < 10
-    assert benchmark("guo-as-released")["cpu_seconds"] < 10
+    assert full_run("guo-fixed")["cpu_seconds"] < 10
+    assert full_run("guo-as-released")["cpu_seconds"] < 10
 
 
 # Several processes

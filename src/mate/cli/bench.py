@@ -60,3 +60,17 @@ def data(
 
     rows, notes = measure_data(hours, folder)
     _show(rows, notes, as_json)
+
+
+@bench.command()
+def metrics(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians over them.")] = 3,
+    samples: Annotated[int, typer.Option(min=64, help="Motions; HumanML3D's test set has 4,384.")] = 4384,
+    width: Annotated[int, typer.Option(min=2, help="Numbers of an embedding.")] = 512,
+    as_json: AsJson = False,
+) -> None:
+    """All metrics of a full evaluation, 20 repeats, beside the plain forms of FID and R-precision."""
+    from mate.evaluate.speed import measure_metrics
+
+    rows, notes = measure_metrics(rounds, samples, width)
+    _show(rows, notes, as_json)

@@ -7,7 +7,6 @@ batches or the number of processes.
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -221,25 +220,3 @@ def multimodality_figure(features: np.ndarray, protocol: T2MProtocol, repeat: in
 def summary(values: Sequence[float], protocol: T2MProtocol) -> tuple[float, float]:
     """Mean over repeats and half the width of the 95 % interval, by the protocol's rule (`metrics.interval`)."""
     return interval(np.asarray(values, dtype=np.float64), biased=protocol.chance)
-
-
-def benchmark(name: str = "guo-fixed", samples: int = 4384, width: int = 512) -> dict[str, float]:
-    """How long the metrics of a full run take: as many samples as HumanML3D's test set has, fresh embeddings in every repeat.
-
-    Returns:
-        {"seconds", "cpu_seconds", "samples", "width", "repeats"}; the making of the random embeddings is not counted.
-    """
-    chosen, rng = protocol(name), np.random.default_rng(0)
-    names = [f"{index:06d}" for index in range(samples)]
-    real, text = rng.standard_normal((samples, width)), rng.standard_normal((samples, width))
-    many = rng.standard_normal((chosen.multimodality_prompts, chosen.multimodality_samples, width))
-    seconds, cpu, reference = 0.0, 0.0, None
-    for repeat in range(chosen.repeats):
-        motion = text + rng.standard_normal((samples, width))
-        start, busy = time.perf_counter(), time.process_time()
-        if reference is None or chosen.chance:  # by chance the real clips are cropped anew in every repeat
-            reference = gaussian(real)
-        repeat_figures(reference, text, motion, chosen, names, repeat)
-        multimodality_figure(many, chosen, repeat)
-        seconds, cpu = seconds + time.perf_counter() - start, cpu + time.process_time() - busy
-    return {"seconds": seconds, "cpu_seconds": cpu, "samples": samples, "width": width, "repeats": chosen.repeats}
