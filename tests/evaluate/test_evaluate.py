@@ -26,6 +26,7 @@ from mate.evaluate.metrics import r_precision_by_sample
 from mate.evaluate.protocol import NAMES, folds, halves, jackknife, plan, same_shown
 from mate.evaluate.run import sampled
 from mate.evaluate.subjects import CHUNK, Clip, fact_of, read_clips, sample
+from mate.evaluate.tables import side_by_side
 from mate.formats.save import save_motion
 from mate.motion.motion import Motion
 from mate.motion.retarget import resample
@@ -555,6 +556,21 @@ def test_comparing_from_the_command_line(
     assert "judge" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["names"] == ["a", "b"]
     assert (tmp_path / "c.html").stat().st_size > 1_000_000, "plotly is in the page"
+
+
+def test_cards_side_by_side(card: dict[str, Any], worse: dict[str, Any]) -> None:
+    text = side_by_side({"right": card, "wrong": worse})
+    figures = [line for line in text.splitlines() if line.startswith("| right | ")]
+    value = card["rows"]["made"]["random-0"]["R@1"]["value"]
+    assert any(f"| right | {value:.3f}" in line for line in figures)
+    assert text.count("| real motions |") == 3, "a row for each evaluator, and one for the judge"
+    assert "Differences from right" in text and "facts shown, judge" in text
+    other = json.loads(json.dumps(card))
+    other["data"]["sha256"] = "0" * 64
+    with pytest.raises(MateError, match="not comparable"):
+        side_by_side({"a": card, "b": other})
+    with pytest.raises(MateError, match="no card"):
+        side_by_side({})
 
 
 @pytest.mark.parametrize(
