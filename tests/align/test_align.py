@@ -1,6 +1,7 @@
 """The whole alignment at toy size: it learns, it resumes, it leaves the language model as it was but for its words."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,8 +130,34 @@ def test_what_cannot_be_aligned(toy_set: Path, tiny_bert: str, tmp_path: Path) -
         align([toy_set], tmp_path, tiny_bert, replace(QUICK, losses=("rec",)))
     with pytest.raises(MateError, match="segmentation"):
         align([toy_set], tmp_path, tiny_bert, replace(QUICK, segmentation="random"))
+    with pytest.raises(MateError, match="splitter"):
+        align([toy_set], tmp_path, tiny_bert, replace(QUICK, splitter="no such file"))
     with pytest.raises(MateError, match=r"train\.txt"):
         align([tmp_path / "nothing"], tmp_path, tiny_bert, QUICK)
+
+
+def test_splits_stand_beside_the_set_and_may_be_corrected(toy_set: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(toy_set, folder)
+    (folder / "splits.jsonl").unlink(missing_ok=True)
+    first = Corpus.open([folder], "train")
+    caption = next(caption for caption, parts in first.parts.items() if len(parts) == 2)
+    rows = {row["text"]: row for row in map(json.loads, (folder / "splits.jsonl").read_text().splitlines())}
+    assert rows.keys() == set(first.captions)
+    assert [caption[start:end] for start, end in rows[caption]["spans"]] == [part.text for part in first.parts[caption]]
+
+    rows[caption] = {"text": caption, "sub_texts": [caption], "splitter": rows[caption]["splitter"]}
+    (folder / "splits.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows.values()))
+    assert caption not in Corpus.open([folder], "train").sub_texts
+
+    ready = tmp_path / "ready.jsonl"
+    ready.write_text("".join(json.dumps({"text": text, "sub_texts": [text]}) + "\n" for text in first.captions[1:]))
+    with pytest.raises(MateError, match="holds no split of"):
+        _ = Corpus.open([folder], "train", str(ready)).parts
+    ready.write_text(
+        ready.read_text() + json.dumps({"text": first.captions[0], "sub_texts": [first.captions[0]]}) + "\n"
+    )
+    assert Corpus.open([folder], "train", str(ready)).sub_texts == {}
 
 
 def test_batches_are_functions_of_their_number(toy_set: Path, tiny_bert: str) -> None:
@@ -151,8 +178,6 @@ def test_batches_are_functions_of_their_number(toy_set: Path, tiny_bert: str) ->
 
 
 def test_a_content_without_a_style_does_not_make_clips_the_same(toy_set: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "set"
     shutil.copytree(toy_set, folder)
     rows = [json.loads(line) for line in (folder / "meta.jsonl").read_text().splitlines()]

@@ -3,6 +3,7 @@
 Shapes: B items of a batch, T frames.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,8 @@ from torch import Tensor
 from mate.data.captions import words
 from mate.data.dataset import MotionTextDataset, open_dataset
 from mate.errors import MateError
-from mate.text.subtexts import split, standalone
+from mate.text.split_cache import SplitCache, open_splitter
+from mate.text.subtexts import SubText, standalone
 from mate.text.vocabulary import is_motion_word, stem
 
 # Words of side: which of them a clip shows is said by its own captions alone, never by what other clips of its content say.
@@ -54,13 +56,15 @@ class Corpus:
     Attributes:
         datasets: the opened sets.
         items: all clips with at least one caption.
+        splitter: what splits captions into sub-texts, as `open_splitter` takes it.
     """
 
     datasets: tuple[MotionTextDataset, ...]
     items: tuple[Item, ...]
+    splitter: str = "rules"
 
     @classmethod
-    def open(cls, folders: Sequence[str | Path], split_name: str) -> "Corpus":
+    def open(cls, folders: Sequence[str | Path], split_name: str, splitter: str = "rules") -> "Corpus":
         """Raises MateError where a folder is no data set or all of them together hold no captioned clip in this split."""
         datasets = tuple(open_dataset(folder, split_name) for folder in folders)
         rates = {dataset.fps for dataset in datasets}
@@ -71,7 +75,7 @@ class Corpus:
         items = tuple(item for number, dataset in enumerate(datasets) for item in _items(number, dataset))
         if not items:
             raise MateError(f"no captioned clip in {split_name}.txt of {', '.join(str(folder) for folder in folders)}")
-        return cls(datasets, items)
+        return cls(datasets, items, splitter)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -102,10 +106,30 @@ class Corpus:
         return {caption: number for number, caption in enumerate(self.captions)}
 
     @cached_property
+    def parts(self) -> dict[str, list[SubText]]:
+        """The sub-texts of every caption, in order of time.
+
+        Answers stand in `splits.jsonl` beside each set, where they may be read and corrected; what stands there is used.
+
+        Raises:
+            MateError: the splitter gave no answer, or the file is damaged or cannot be written (beside a set that is read-only, the
+            rules do without it).
+        """
+        found: dict[str, list[SubText]] = {}
+        for number, dataset in enumerate(self.datasets):
+            cache = SplitCache.beside(dataset.folder, open_splitter(self.splitter))
+            try:
+                captions = {caption for item in self.items if item.dataset == number for caption in item.captions}
+                found |= {caption: cache(caption) for caption in sorted(captions)}
+            finally:  # answers of an endpoint cost time or money: those that came are kept
+                if self.splitter != "rules" or os.access(dataset.folder, os.W_OK):
+                    cache.save()
+        return found
+
+    @cached_property
     def sub_texts(self) -> dict[str, list[str]]:
         """The sub-texts, as a text encoder should read them, of every caption that has more than one."""
-        parts = {caption: split(caption) for caption in self.captions}
-        return {caption: standalone(caption, found) for caption, found in parts.items() if len(found) > 1}
+        return {caption: standalone(caption, found) for caption, found in self.parts.items() if len(found) > 1}
 
     @cached_property
     def present_stems(self) -> list[frozenset[str]]:

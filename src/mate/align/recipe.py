@@ -29,7 +29,7 @@ from mate.errors import MateError
 from mate.files import atomic_path
 from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
 from mate.text.patch import SparseRows, WordPatch
-from mate.text.subtexts import split
+from mate.text.split_cache import open_splitter
 from mate.text.vocabulary import MotionVocabulary, build_vocabulary
 from mate.training import TrainConfig, mix_seed, train
 
@@ -48,6 +48,8 @@ class AlignConfig:
         train_rows: whether rows of the word-embedding table move (paper: yes); False is the control.
         prior, omega: kind (paper: "gaussian") and strength of the localization prior.
         segmentation: "semantic" (paper) or "uniform" (control).
+        splitter: of captions into sub-texts: "rules" (ours), a file of ready splits, or "URL#MODEL", a language model behind an
+            OpenAI-compatible endpoint (the paper asks one). Answers are kept in `splits.jsonl` beside the data.
         max_seconds: longer clips with a single sub-text are cropped at random.
         least_count: a motion word occurs in so many captions at least.
         least_change: a row goes into the patch if it moved by at least this fraction of its own length.
@@ -73,6 +75,7 @@ class AlignConfig:
     prior: PriorKind = "gaussian"
     omega: float = 1.0
     segmentation: str = "semantic"
+    splitter: str = "rules"
     max_seconds: float = 10.0
     least_count: int = 1
     least_change: float = 0.0
@@ -255,7 +258,7 @@ class Sampler:
         if known is None:
             return 0.0, float(units)
         boundaries, groups = known
-        parts = split(caption)
+        parts = self.corpus.parts[caption]
         own = next((part.order for part in parts if part.start <= offset < part.end), None)
         place = next((n for n, group in enumerate(groups) if own in group), None)
         return (0.0, float(units)) if place is None else (float(boundaries[place]), float(boundaries[place + 1]))
@@ -364,7 +367,7 @@ def align(
     config = config or AlignConfig()
     _check(config)
     out = Path(out)
-    corpus = Corpus.open(data, "train")
+    corpus = Corpus.open(data, "train", config.splitter)
     language = TextEncoder.from_pretrained(encoder, device=config.device)
     vocabulary = build_vocabulary(corpus.captions, language, config.least_count)
     names, licenses = ", ".join(corpus.names), "; ".join(corpus.licenses)
@@ -475,6 +478,7 @@ def _check(config: AlignConfig) -> None:
         )
     if config.segmentation not in ("semantic", "uniform"):
         raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
+    open_splitter(config.splitter)
     if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
         raise MateError("alignment needs at least one step of each stage and a batch of two")
 

@@ -43,6 +43,12 @@ def align(
     segmentation: Annotated[
         Segmentation, typer.Option(help="Segments by meaning, or of equal length.")
     ] = Segmentation.semantic,
+    splitter: Annotated[
+        str,
+        typer.Option(
+            help="Of captions into sub-texts: rules, a file of splits (JSON lines), or URL#MODEL of an endpoint."
+        ),
+    ] = "rules",
     losses: Annotated[str, typer.Option(help="Criteria in use, for ablations.")] = "rec,self,cross,align,sent",
     least_change: Annotated[
         float,
@@ -79,6 +85,7 @@ def align(
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         prior=prior.value,
         segmentation=segmentation.value,
+        splitter=splitter,
         losses=tuple(part.strip() for part in losses.split(",") if part.strip()),
         least_change=least_change,
         train_rows=not frozen,
