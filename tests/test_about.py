@@ -44,7 +44,13 @@ def test_an_installation_names_versions_threads_and_models(capsys: pytest.Captur
     assert facts["kind"] == "installation"
     assert facts["torch"].startswith("2.")
     assert facts["threads"] >= 1
-    for name in ("model default", "model kinwords", "model retrieval"):
+    for name in (
+        "model default",
+        "model kinwords",
+        "model retrieval",
+        "model evaluator-words",
+        "model evaluator-sentences",
+    ):
         assert facts[name] == "not in this installation" or facts[name]["license"] != "not stated"
 
 

@@ -205,11 +205,12 @@ def load_strict(module: Any, tensors: "Mapping[str, Tensor]", where: str | Path)
             value.copy_(tensors[key])
 
 
-PACKAGED = ("default", "kinwords", "retrieval")  # the models that come with the package
+# The models that come with the package: two generators, the scorer, two evaluators.
+PACKAGED = ("default", "kinwords", "retrieval", "evaluator-words", "evaluator-sentences")
 
 
 def default_model(name: str = "default") -> Path:
-    """The folder of a model that comes with the package: the generators "default" and "kinwords", the scorer "retrieval".
+    """The folder of a model that comes with the package: one of `PACKAGED`.
 
     Raises:
         MateError: the package was installed without it.

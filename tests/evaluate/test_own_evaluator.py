@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from mate.checkpoints import from_pretrained
+from mate.checkpoints import default_model, from_pretrained
 from mate.cli.app import main
-from mate.data.dataset import open_dataset
+from mate.data.dataset import Caption, open_dataset
 from mate.errors import MateError
 from mate.evaluate import own_recipe
+from mate.evaluate.evaluators import open_evaluator, shipped
 from mate.evaluate.own_evaluator import EvaluatorConfig, OwnEvaluator, letter_groups
 from mate.evaluate.own_recipe import Sampler, preset, train_evaluator
+from mate.generate.momask.model import MoMaskGenerator
+from mate.motion.features import process_motion
 
 TEXTS = ["a person walks", "somebody turns left, then waves", "a person runs quickly ahead"]
 
@@ -157,3 +160,20 @@ def test_bad_requests_from_the_command_line(data: Path, tmp_path: Path, capsys: 
         assert main(["train", "evaluator", *options, "-o", str(tmp_path / "out")]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_packaged_evaluators_find_what_was_generated() -> None:
+    """Both, of unlike parts, put a generated motion nearest to the prompt it was made for."""
+    texts = [
+        "a person walks forward",
+        "a person raises the left hand",
+        "a person waves with the right hand",
+        "a person runs forward",
+    ]
+    generator = MoMaskGenerator.from_pretrained(default_model())
+    motions = [process_motion(joints) for joints in generator.sample(texts, [4.0] * len(texts), seed=0)]
+    evaluators = [open_evaluator(folder) for folder in shipped()]
+    assert [evaluator.name for evaluator in evaluators] == ["evaluator-words", "evaluator-sentences"]
+    for evaluator in evaluators:
+        similarity = evaluator.texts([Caption(text) for text in texts]) @ evaluator.motions(motions).T
+        assert similarity.argmax(axis=1).tolist() == list(range(len(texts))), evaluator.name

@@ -10,7 +10,7 @@ from mate.checkpoints import CONFIG, WEIGHTS, default_model, read_config, sha256
 from mate.data.dataset import Caption
 from mate.errors import MateError
 
-SHIPPED = ("evaluator-words", "evaluator-sentences")
+SHIPPED = ("evaluator-words", "evaluator-sentences")  # in mate.checkpoints.PACKAGED
 # Widths of features that people bring and that no evaluator of 263 (or 251) numbers can read, and what to do about it.
 OTHER_WIDTHS = {
     66: "22 joints in one row; save them as joints (T, 22, 3)",
