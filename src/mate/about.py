@@ -23,11 +23,21 @@ _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2,
 _LONGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 
-def about(path: str | Path | None = None) -> dict[str, Any]:
+def about(
+    path: str | Path | None = None,
+    fps: float | None = None,
+    *,
+    asf: str | Path | None = None,
+    body_model: str | Path | None = None,
+    skeleton: str | Path | None = None,
+) -> dict[str, Any]:
     """JSON-able facts about a path of ours, or about the installation when there is none.
 
     `kind` is one of installation, model, word patch, tensors, data set, generated motions, motion. `license` is there
     wherever the thing carries one.
+
+    Args:
+        fps, asf, body_model, skeleton: how to read a motion, as in `mate.formats.load.load_motion`.
 
     Raises:
         MateError: nothing is there, or it is nothing that this version knows.
@@ -45,7 +55,7 @@ def about(path: str | Path | None = None) -> dict[str, Any]:
         return _folder(path)
     if path.suffix == ".safetensors":
         return _safetensors(path)
-    return _motion(path)
+    return _motion(path, fps, asf, body_model, skeleton)
 
 
 def safetensors_header(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -215,16 +225,22 @@ def _generated(path: Path) -> dict[str, Any]:
     }
 
 
-def _motion(path: Path) -> dict[str, Any]:
+def _motion(
+    path: Path,
+    fps: float | None,
+    asf: str | Path | None,
+    body_model: str | Path | None,
+    skeleton: str | Path | None,
+) -> dict[str, Any]:
     suffix = path.suffix.lower()
     size = {"megabytes": round(path.stat().st_size / 1e6, 3)}
-    if suffix in (".glb", ".html", ".mp4", ".png"):
+    if suffix in (".html", ".mp4", ".gif", ".png"):
         return {"kind": "motion", "path": str(path), "format": suffix[1:], **size, **written_notes(path)}
     import numpy as np
 
     from mate.formats.load import load_motion
 
-    motion = load_motion(path)
+    motion = load_motion(path, fps, asf=asf, body_model=body_model, skeleton=skeleton)
     floor_path = motion.joints[:, 0, [0, 2]]
     return {
         "kind": "motion",
@@ -262,6 +278,8 @@ def written_notes(path: Path) -> dict[str, str]:
                 notes = {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
         except (UnidentifiedImageError, OSError) as error:
             raise MateError(f"{path} is not a readable PNG; get a fresh copy") from error
+    elif suffix == ".gif":
+        notes = _gif_notes(path)
     elif suffix == ".glb":
         notes = _glb_notes(path)
     elif suffix == ".html":
@@ -293,7 +311,23 @@ def _mp4_notes(content: bytes) -> dict[str, str]:
         return {}
     length = struct.unpack_from(">I", content, start + 4)[0]
     text = content[start + 20 : start + 4 + length].decode("utf-8", errors="replace")
-    return dict(part.split(": ", 1) for part in re.split(r"; (?=\w+: )", text) if ": " in part)
+    return _taken_apart(text)
+
+
+def _gif_notes(path: Path) -> dict[str, str]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            comment = picture.info.get("comment", b"")
+    except (UnidentifiedImageError, OSError) as error:
+        raise MateError(f"{path} is not a readable GIF; get a fresh copy") from error
+    return _taken_apart(comment.decode("utf-8", errors="replace") if isinstance(comment, bytes) else str(comment))
+
+
+def _taken_apart(comment: str) -> dict[str, str]:
+    """prompt: a person waits; seed: 7 -> the pairs."""
+    return dict(part.split(": ", 1) for part in re.split(r"; (?=\w+: )", comment) if ": " in part)
 
 
 def _index_notes(path: Path) -> dict[str, str]:

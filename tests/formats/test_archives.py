@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mate.formats.bvh import load_bvh, read_bvh, write_bvh
+from mate.formats.bvh import load_bvh, read_bvh
+from mate.formats.bvh_writer import write_bvh
 from mate.formats.load import load_motion
 from mate.motion.kinematics import total_turn
 from mate.motion.motion import Motion

@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from tests.formats.rigs import dancer, person, rig
 
 from mate.errors import MateError
-from mate.formats.bvh import load_bvh, read_bvh, write_bvh
+from mate.formats.bvh import load_bvh, read_bvh
+from mate.formats.bvh_writer import write_bvh
 from mate.formats.load import load_motion
 from mate.formats.mapping import joint_map
 from mate.motion.motion import Motion
@@ -40,72 +42,6 @@ Frame Time: 0.0333333
 1 2 3 90 0 0 0 0 0 0 0
 1 2 3 0 0 90 0 0 90 2 90
 """
-
-# name -> (parent, offset in metres); a standing body, arms to the sides
-PERSON = {
-    "Hips": ("", (0, 0, 0)),
-    "Spine": ("Hips", (0, 0.12, 0)),
-    "Chest": ("Spine", (0, 0.2, 0)),
-    "Neck": ("Chest", (0, 0.2, 0)),
-    "Head": ("Neck", (0, 0.1, 0.02)),
-    "{L}Collar": ("Chest", (0.08, 0.12, 0)),
-    "{L}UpperArm": ("{L}Collar", (0.1, 0, 0)),
-    "{L}LowerArm": ("{L}UpperArm", (0.28, 0, 0)),
-    "{L}Hand": ("{L}LowerArm", (0.26, 0, 0)),
-    "{L}UpperLeg": ("Hips", (0.1, -0.05, 0)),
-    "{L}LowerLeg": ("{L}UpperLeg", (0, -0.4, 0)),
-    "{L}Foot": ("{L}LowerLeg", (0, -0.42, 0)),
-    "{L}Toes": ("{L}Foot", (0, -0.06, 0.14)),
-}
-
-
-def rig(
-    rename: dict[str, str] | None = None,
-    unit: float = 0.01,
-    drop: tuple[str, ...] = (),
-    names: tuple[str, str] = ("Left", "Right"),
-):
-    """PERSON as a BVH header: (lines, number of channels). `rename` maps PERSON's bare names to others."""
-    joints: list[tuple[str, str, tuple[float, float, float]]] = []
-    for name, (parent, offset) in PERSON.items():
-        for side, sign in ((names[0], 1), (names[1], -1)) if "{L}" in name else (("", 1),):
-            if name in drop:
-                continue
-            x, y, z = offset
-
-            def made(bare: str, side: str = side) -> str:
-                bare = (rename or {}).get(bare, bare)
-                return bare.replace("{L}", side)
-
-            joints.append((made(name), made(parent) if parent else "", (x * sign, y, z)))
-    lines = ["HIERARCHY"]
-
-    def write(name: str) -> None:
-        offset = next(o for n, _, o in joints if n == name)
-        lines.append(f"{'JOINT' if name != joints[0][0] else 'ROOT'} {name} {{")
-        lines.append("OFFSET " + " ".join(str(v / unit) for v in offset))
-        lines.append(
-            "CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation"
-            if name == joints[0][0]
-            else "CHANNELS 3 Zrotation Yrotation Xrotation"
-        )
-        below = [n for n, parent, _ in joints if parent == name]
-        for child in below:
-            write(child)
-        if not below:
-            lines.extend(["End Site", "{", f"OFFSET 0 0 {0.05 / unit}", "}"])
-        lines.append("}")
-
-    write(joints[0][0])
-    return lines, 3 + 3 * len(joints)
-
-
-def person(frames: np.ndarray | None = None, unit: float = 0.01, time: float = 0.05, **options) -> str:
-    """A BVH text. `frames` (T, 3) are root positions in metres; by default two frames standing still."""
-    lines, channels = rig(unit=unit, **options)
-    roots = np.array([[0, 0.9, 0]] * 2) if frames is None else frames
-    rows = [" ".join(f"{v:.6f}" for v in [*(root / unit), *[0.0] * (channels - 3)]) for root in roots]
-    return "\n".join([*lines, "MOTION", f"Frames: {len(rows)}", f"Frame Time: {time}", *rows, ""])
 
 
 def test_forward_kinematics_of_a_file_with_known_answers():
@@ -377,36 +313,6 @@ def test_joint_maps_are_weights_that_sum_to_one():
 
 
 # --- writing ---
-
-
-def dancer(frames: int = 120, turns: float = 2.0) -> Motion:
-    """Rigid bones, arms that swing over the head, collars that move, the body turning round."""
-    rng = np.random.default_rng(0)
-    time = np.linspace(0, 1, frames)
-    directions = np.array(HUMANML3D.rest_directions, dtype=float)
-    directions[10:12] = [0, -0.4, 0.9]
-    directions[13:15, 1] = 0.5
-    joints = np.zeros((frames, 22, 3))
-    joints[:, 0] = [0, 0.95, 0]
-    for joint, parent in enumerate(HUMANML3D.parents[1:], start=1):
-        swing = 0.35 * np.sin(2 * np.pi * (time[:, None] * rng.integers(1, 3) + rng.random(3)))
-        if joint >= 16:
-            angle = np.pi * np.sin(np.pi * time) ** 2
-            swing += np.stack([np.sin(angle), 1 - np.cos(angle), 0 * angle], axis=1) * np.array(
-                [1 if joint % 2 == 0 else -1, 1, 1]
-            )
-        bone = directions[joint] + swing
-        joints[:, joint] = (
-            joints[:, parent] + bone / np.linalg.norm(bone, axis=1, keepdims=True) * HUMANML3D.bone_lengths[joint]
-        )
-    yaw = 2 * np.pi * turns * time
-    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
-    x, y, z = np.moveaxis(joints, -1, 0)
-    turned = (
-        np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
-        + np.stack([time, 0 * time, 2 * time], axis=1)[:, None]
-    )
-    return Motion(turned, 20.0, name="dancer")
 
 
 def test_export_and_import_give_the_joints_back(tmp_path):

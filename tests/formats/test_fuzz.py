@@ -8,6 +8,7 @@ kind the slow test takes; 20,000 by default.
 import io
 import os
 import resource
+import struct
 import time
 import zipfile
 from collections.abc import Callable
@@ -16,15 +17,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.formats.rigs import odd_rig
 
 from mate.data.captions import mirror_caption, tag
 from mate.data.dataset import read_captions
 from mate.data.mocap_folder import read_caption_table
 from mate.errors import MateError
 from mate.formats.body_model import read_body_model
-from mate.formats.bvh import write_bvh
+from mate.formats.bvh_writer import write_bvh
+from mate.formats.gltf import write_glb
 from mate.formats.load import load_motion
+from mate.formats.rig import read_rig
 from mate.formats.skeleton_file import read_rig_file
+from mate.formats.table import write_csv
 from mate.motion.motion import Motion
 
 FEW, MANY = 250, int(os.environ.get("MATE_FUZZ", "20000"))
@@ -183,6 +188,36 @@ def test_npz_and_npy(
         np.save(tmp_path / "seed.npy", array)
         arrays.append((tmp_path / "seed.npy").read_bytes())
     run(files // 5, arrays, tmp_path / "a.npy", sound)
+
+
+@HOW_MANY
+def test_csv_and_glb(files: int, motion: Motion, tmp_path: Path) -> None:
+    short = Motion(motion.joints[:4], 20.0)
+    write_csv(short, tmp_path / "seed.csv")
+    loaded, _ = run(files // 2, [(tmp_path / "seed.csv").read_bytes()], tmp_path / "a.csv", sound)
+    assert 0 < loaded < files
+    write_glb(short, tmp_path / "seed.glb")
+    whole = (tmp_path / "seed.glb").read_bytes()
+    # Damage where it tells: the description and the animation at the end, with the length that the header then needs.
+    size = struct.unpack_from("<I", whole, 12)[0]
+
+    def load(path: Path) -> None:
+        text = path.read_bytes()
+        text += b" " * (-len(text) % 4)
+        body = struct.pack("<I4s", len(text), b"JSON") + text + whole[20 + size :]
+        path.with_suffix(".glb").write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body)
+        sound(path.with_suffix(".glb"))
+
+    loaded, _ = run(files // 2, [whole[20 : 20 + size]], tmp_path / "a.json", load)
+    assert 0 < loaded < files
+    run(files // 10, [whole], tmp_path / "b.glb", sound)
+
+
+@HOW_MANY
+def test_rigs(files: int, tmp_path: Path) -> None:
+    for seed in (odd_rig(), odd_rig("ZYX", along_x=True)):
+        loaded, _ = run(files // 4, [seed.encode()], tmp_path / "a.bvh", read_rig)
+        assert 0 < loaded < files
 
 
 TABLE = """file,caption,start,end,split

@@ -1,13 +1,17 @@
 """GLB files, read back without our own code: the structure, the skin and the animation."""
 
 import json
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mate.formats.gltf import write_glb
+from mate.formats.rig import NAMED
 from mate.motion.motion import Motion
 from mate.motion.rotations import rotations_to_joints
 
@@ -124,3 +128,53 @@ def test_animation_moves_the_joints_as_the_motion_does(glb: Glb, motion: Motion)
     names = [nodes[node]["name"] for node in joints]
     index = [names.index(name) for name in motion.skeleton.joint_names]
     assert np.abs(positions[:, index] - motion.joints).max() < 1e-3
+
+
+VALIDATOR = "gltf-validator@2.0.0-dev.3.10"  # Khronos's own
+CHECK = """
+const validator = require("gltf-validator");
+const data = new Uint8Array(require("fs").readFileSync(process.argv[2]));
+validator.validateBytes(data).then(report => console.log(JSON.stringify(report.issues)));
+"""
+
+
+@pytest.fixture(scope="module")
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Khronos's validator and a script that runs it."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("no node and npm, which run the Khronos glTF validator")
+    folder = tmp_path_factory.mktemp("validator")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), VALIDATOR]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
+    if done.returncode or not (folder / "node_modules" / "gltf-validator").is_dir():
+        pytest.skip(f"npm cannot install {VALIDATOR}: {done.stderr[-200:]}")
+    (folder / "check.js").write_text(CHECK)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["plain", *NAMED, "one frame", "bare", "names"])
+def test_the_khronos_validator_finds_nothing(validator: Path, what: str, motion: Motion, tmp_path: Path) -> None:
+    path, metadata = tmp_path / "a.glb", {"prompt": "a person \u201cturns\u201d \u2603", "license": "CC BY-NC 4.0"}
+    if what == "one frame":
+        motion = Motion(motion.joints[:1], 20.0)
+    elif what == "bare":
+        metadata = {}
+    elif what == "names":
+        motion = Motion(motion.joints, 29.97, name="</script>\n\u2603")
+    write_glb(motion, path, metadata, NAMED.get(what))
+    done = subprocess.run(
+        ["node", str(validator / "check.js"), str(path)], capture_output=True, text=True, timeout=120, check=True
+    )
+    issues = json.loads(done.stdout)
+    assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
+    # It does look: a damaged file is not passed.
+    data = bytearray(path.read_bytes())
+    data[-5] = 0xFF
+    data[-6] = 0xFF
+    data[data.index(b'"POSITION":') + 11] = ord("9")
+    path.write_bytes(bytes(data))
+    done = subprocess.run(
+        ["node", str(validator / "check.js"), str(path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode or json.loads(done.stdout)["numErrors"]

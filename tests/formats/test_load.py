@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mate.errors import MateError
-from mate.formats.bvh import write_bvh
+from mate.formats.bvh_writer import write_bvh
 from mate.formats.load import load_motion
-from mate.formats.npz import NpzReader, read_metadata, write_npz
+from mate.formats.npz import NpzReader, read_metadata
+from mate.formats.npz_writer import write_npz
 from mate.motion.features import joints_to_features
 from mate.motion.layout import KIT_FEATURES
 from mate.motion.motion import Motion

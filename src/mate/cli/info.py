@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mate.cli.export import Asf, Body, SkeletonFile, SourceFps
+
 
 def info(
     path: Annotated[
@@ -14,12 +16,16 @@ def info(
             help="A model folder, patch, motion, data set, generated folder; default, kinwords: a shipped model."
         ),
     ] = None,
+    asf: Asf = None,
+    body_model: Body = None,
+    skeleton: SkeletonFile = None,
+    source_fps: SourceFps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Say what a file or model is, and under which licence. Without a path: versions, shipped models, threads."""
     from mate.about import about
 
-    facts = about(path)
+    facts = about(path, source_fps, asf=asf, body_model=body_model, skeleton=skeleton)
     if as_json:
         typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""BioVision Hierarchy (BVH) files, in and out.
+"""BioVision Hierarchy (BVH) files: reading. `mate.formats.bvh_writer` writes them.
 
 Reading keeps to what the files in the field agree on: rotations are applied in the order in which the CHANNELS line names them
 (parent to child, column vectors), and position channels *replace* the joint's OFFSET, axis by axis. Every defect of a file is
@@ -13,18 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from mate.errors import MateError
-from mate.files import atomic_path
 from mate.formats import mapping as mapping_module
 from mate.formats.text import MAX_COORDINATES, MAX_JOINTS, bytes_of, shown
 from mate.motion.motion import Motion
-from mate.motion.rotations import RigMotion, joints_to_rig, quaternion_to_matrix
-from mate.motion.skeleton import HUMANML3D, Skeleton
+from mate.motion.skeleton import HUMANML3D
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _MAX_HEADER = 16 * 2**20  # bytes
 _BLOCK = 4096  # frames that are parsed at once
-_LIMBS = ("knee", "ankle", "foot", "elbow", "wrist")
-_LENGTH_TOLERANCE = 1e-4  # metres by which a written bone may miss its length
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +35,7 @@ class BvhMotion:
         values: (T, C) float64, the MOTION block: lengths in the file's unit, angles in degrees.
         fps: frames per second.
         name: where it came from, for messages.
+        hierarchy: the file's text before MOTION, as it stands.
     """
 
     names: tuple[str, ...]
@@ -48,6 +45,7 @@ class BvhMotion:
     values: np.ndarray
     fps: float
     name: str = ""
+    hierarchy: bytes = b""
 
     @property
     def frames(self) -> int:
@@ -379,7 +377,8 @@ def read_bvh(source: str | Path | bytes, name: str | None = None) -> BvhMotion:
     fps = 1.0 / seconds
     if abs(fps - round(fps)) < 5e-4 * fps:  # "0.0333333" stands for 30 frames per second
         fps = float(round(fps))
-    return BvhMotion(tuple(names), tuple(parents), np.array(offsets), tuple(channels), values, fps, name)
+    hierarchy = b"\n".join(lines[: end - 1])
+    return BvhMotion(tuple(names), tuple(parents), np.array(offsets), tuple(channels), values, fps, name, hierarchy)
 
 
 def load_bvh(
@@ -420,120 +419,3 @@ def load_bvh(
         up=up,
     )
     return Motion(joints, bvh.fps, HUMANML3D, name or "")
-
-
-def _euler_zxy(matrices: np.ndarray) -> np.ndarray:
-    """Angles (T, 3) in degrees about Z, X and Y, with R = Rz Rx Ry, continuous in time, of rotation matrices (T, 3, 3).
-
-    Every rotation has two such triples, up to full turns: (z, x, y) and (z + 180, 180 - x, y + 180). Each frame takes the one
-    nearest to the frame before, so that a curve has no jumps and an editor can interpolate it.
-    """
-    x = np.arcsin(np.clip(matrices[:, 2, 1], -1.0, 1.0))
-    locked = np.hypot(matrices[:, 0, 1], matrices[:, 1, 1]) < 1e-6  # Z and Y turn about one axis: all of it goes to Z
-    z = np.where(
-        locked, np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]), np.arctan2(-matrices[:, 0, 1], matrices[:, 1, 1])
-    )
-    y = np.where(locked, 0.0, np.arctan2(-matrices[:, 2, 0], matrices[:, 2, 2]))
-    angles = np.degrees(np.stack((z, x, y), axis=-1))
-    twins = np.stack((angles[:, 0] + 180.0, 180.0 - angles[:, 1], angles[:, 2] + 180.0), axis=-1)
-    candidates = np.stack((angles, twins), axis=1)
-    before = candidates[0, 0]
-    for frame in range(1, len(angles)):
-        near = candidates[frame] + 360.0 * np.round((before - candidates[frame]) / 360.0)
-        before = near[np.abs(near - before).sum(axis=1).argmin()]
-        angles[frame] = before
-    return angles
-
-
-def _hierarchy(rig: RigMotion, moving: dict[int, np.ndarray]) -> list[str]:
-    """The HIERARCHY block, offsets in centimetres; joints in `moving` have position channels.
-
-    The rig's joints come parents first but not depth first, as BVH needs them.
-    """
-    children: dict[int, list[int]] = {}
-    for joint, parent in enumerate(rig.parents):
-        children.setdefault(parent, []).append(joint)
-    lines = ["HIERARCHY"]
-
-    def offset(indent: str, values: np.ndarray) -> str:
-        return f"{indent}OFFSET " + " ".join(f"{value:.6f}" for value in values * 100.0)
-
-    stack: list[tuple[int, int]] = [(children[-1][0], 0)]  # (joint, depth); joint -1 closes a brace
-    while stack:
-        joint, depth = stack.pop()
-        indent = "\t" * depth
-        if joint < 0:
-            lines.append(indent + "}")
-            continue
-        inner = indent + "\t"
-        root = rig.parents[joint] < 0
-        positions = "6 Xposition Yposition Zposition" if root or joint in moving else "3"
-        lines += [f"{indent}{'ROOT' if root else 'JOINT'} {rig.names[joint]}", indent + "{"]
-        lines.append(offset(inner, np.zeros(3) if root else rig.offsets[joint]))
-        lines.append(f"{inner}CHANNELS {positions} Zrotation Xrotation Yrotation")
-        stack.append((-1, depth))
-        if joint in children:
-            stack += [(child, depth + 1) for child in reversed(children[joint])]
-        else:  # the positions say nothing about where a limb ends: a stub that continues the last bone
-            lines += [inner + "End Site", inner + "{", offset(inner + "\t", rig.offsets[joint] * 0.4), inner + "}"]
-    return lines
-
-
-def _depth_first(rig: RigMotion) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for joint, parent in enumerate(rig.parents):
-        children.setdefault(parent, []).append(joint)
-    order: list[int] = []
-    stack = list(children[-1])
-    while stack:
-        joint = stack.pop()
-        order.append(joint)
-        stack += reversed(children.get(joint, []))
-    return order
-
-
-def _changing_bones(rig: RigMotion, joints: np.ndarray, skeleton: Skeleton) -> dict[int, np.ndarray]:
-    """Rig joint -> its offset in every frame, (T, 3) metres, for bones of the trunk whose length changes in joints (T, J, 3).
-
-    Where a rig has fewer or other joints between the pelvis, the head and the shoulders, ours lie between them and come closer when
-    the body bends: by some millimetres. Limbs keep their length in all rigs; where theirs drifts, it is noise, and they do not get it.
-    """
-    found: dict[int, np.ndarray] = {}
-    for joint, (name, parent) in enumerate(zip(skeleton.joint_names, skeleton.parents, strict=True)):
-        if parent >= 0 and name.split("_")[-1] not in _LIMBS:
-            index = rig.joint_index[joint]
-            rest = rig.offsets[index].astype(np.float64)
-            median = float(np.linalg.norm(rest))
-            lengths = np.linalg.norm((joints[:, joint] - joints[:, parent]).astype(np.float64), axis=-1)
-            if median > 1e-6 and np.abs(lengths - median).max() > _LENGTH_TOLERANCE:
-                found[index] = rest / median * lengths[:, None]
-    return found
-
-
-def write_bvh(motion: Motion, path: str | Path) -> None:
-    """Writes a motion as BVH: centimetres, Y up, T-pose facing +Z as rest pose, Euler order Z X Y, the motion's own frame rate.
-
-    Joints keep their names. Every bone that shares its parent with others hangs from a helper joint `<name>_base` of length zero
-    (see `mate.motion.rotations.RigMotion`), so that rotations alone give the positions back where bones keep their length. A bone
-    of the trunk whose length changes by more than 0.1 mm gets position channels beside its rotation; all others take their median length.
-
-    Raises:
-        MateError: the file cannot be written.
-    """
-    rig = joints_to_rig(motion)
-    order = _depth_first(rig)
-    moving = _changing_bones(rig, motion.joints, motion.skeleton)
-    matrices = quaternion_to_matrix(rig.quaternions.astype(np.float64))
-    columns = []
-    for joint in order:
-        if rig.parents[joint] < 0:
-            columns.append(rig.root_positions.astype(np.float64) * 100.0)
-        elif joint in moving:
-            columns.append(moving[joint] * 100.0)
-        columns.append(_euler_zxy(matrices[:, joint]))
-    values = np.concatenate(columns, axis=1)
-    lines = _hierarchy(rig, moving)
-    lines += ["MOTION", f"Frames: {len(values)}", f"Frame Time: {1.0 / motion.fps:.9g}"]
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as file:
-        file.write("\n".join(lines) + "\n")
-        np.savetxt(file, values, fmt="%.6f")

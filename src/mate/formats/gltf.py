@@ -5,7 +5,7 @@ The skeleton is the rig of `mate.motion.rotations` (glTF's axes are ours: metres
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,17 @@ def _add_body(gltf: Any, buffer: _Buffer, rig: RigMotion, motion: Motion, rest: 
     gltf.meshes.append(mesh)
 
 
-def write_glb(motion: Motion, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a GLB; metadata go into `asset.extras`, a `license` also into `asset.copyright`.
+def write_glb(
+    motion: Motion,
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Writes a GLB. Nodes are named as the joints.
+
+    Args:
+        metadata: goes into `asset.extras`, a `license` also into `asset.copyright`.
+        names: other names for the joints; then without helper nodes, see `mate.motion.rotations.joints_to_rig`.
 
     Source: glTF 2.0 specification (Khronos Group).
     """
@@ -168,7 +177,7 @@ def write_glb(motion: Motion, path: str | Path, metadata: Mapping[str, str] | No
         Skin,
     )
 
-    rig = joints_to_rig(motion)
+    rig = joints_to_rig(motion, names)
     rest = rig.rest_positions()
     rest[:, 1] -= rest[:, 1].min() - 0.02  # the T-pose stands on the floor
     metadata = {key: value for key, value in sorted((metadata or {}).items()) if value}

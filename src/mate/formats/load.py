@@ -1,5 +1,6 @@
 """Reading a motion from any supported file."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ SUPPORTED = (
     ".bvh",
     ".amc with its .asf",
     ".npy with joints (T, 22, 3) or HumanML3D features (T, 263), KIT-ML's (T, 21, 3) or (T, 251), or an SMPL body's joints (T, 24, 3)",
+    ".csv with columns <joint>_x, _y, _z, as `mate export` writes it",
+    ".glb or .vrm with an animated body",
     ".npz with joint positions (posed_joints or joints) of an SMPL-family body, or with its pose parameters (AMASS)",
 )
-_SUFFIXES = (".bvh", ".amc", ".asf", ".npy", ".npz", ".pkl", ".pickle", ".pt", ".pth")
+_SUFFIXES = (".bvh", ".amc", ".asf", ".npy", ".npz", ".csv", ".glb", ".vrm", ".pkl", ".pickle", ".pt", ".pth")
 
 
 def _supported() -> str:
@@ -42,10 +45,12 @@ def load_motion(
       features (T, 251), in millimetres, at 12.5; joints of an SMPL-family body (T, 24, 3) and more (HumanAct12), at 20.
     - `.npz`: joint positions (T, J >= 22, 3) of an SMPL-family body under `posed_joints` (Kimodo), `joints` or similar; or SMPL-family
       pose parameters (AMASS), with the user's own body model. A Z-up world is recognised and turned.
+    - `.csv`: see `mate.formats.table.load_csv`.
+    - `.glb`, `.vrm`: see `mate.formats.gltf_reader.load_glb`.
 
     Args:
         path: the file; its suffix, or else its first bytes, say what it is.
-        fps: overrides the frame rate of an `.amc`, `.npy` or `.npz` file.
+        fps: overrides the frame rate of the file; of a GLB, the rate at which its animation is sampled.
         asf: the skeleton of an `.amc` file, where it does not lie beside it.
         body_model: for pose parameters: a body model, its `.npz` file or a folder of them; by default the folder `$MATE_BODY_MODELS`,
             else `~/.mate/body_models` (see `mate.formats.body_model.find_body_model`).
@@ -69,7 +74,8 @@ def load_motion(
     if suffix == ".bvh":
         from mate.formats.bvh import load_bvh
 
-        return load_bvh(path, mapping=roles, scale=scale, up=up)
+        motion = load_bvh(path, mapping=roles, scale=scale, up=up)
+        return motion if fps is None else dataclasses.replace(motion, fps=fps)
     if suffix == ".amc":
         from mate.formats.asf_amc import load_amc
 
@@ -79,6 +85,14 @@ def load_motion(
         from mate.formats.arrays import load_npy, load_npz
 
         return load_npy(path, fps, rig) if suffix == ".npy" else load_npz(path, fps, rig, body_model)
+    if suffix == ".csv":
+        from mate.formats.table import load_csv
+
+        return load_csv(path, fps or (rig.fps if rig else None))
+    if suffix in (".glb", ".vrm"):
+        from mate.formats.gltf_reader import load_glb
+
+        return load_glb(path, fps, mapping=roles, scale=scale, up=up)
     if suffix == ".asf":
         raise MateError(f"{path} is a skeleton without motion; give the .amc file")
     if suffix in (".pkl", ".pickle", ".pt", ".pth"):
@@ -102,4 +116,6 @@ def _kind(path: Path) -> str:
             return ".bvh"
         if start.startswith(b"\x93NUMPY"):
             return ".npy"
+        if start.startswith(b"glTF"):
+            return ".glb"
     return suffix

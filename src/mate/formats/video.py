@@ -1,4 +1,4 @@
-"""Pictures of a motion: MP4, a strip of poses, a sheet of many strips. Drawn with Pillow, no window and no GPU.
+"""Pictures of a motion: MP4, GIF, a strip of poses, a sheet of many strips. Drawn with Pillow, no window and no GPU.
 
 The figure is a set of tapered capsules, painted from far to near: right limbs blue, left limbs orange, trunk and head grey.
 The camera stands at the body's front right (see `azimuth`) and follows the root; the floor grid is fixed in the world, one
@@ -260,7 +260,7 @@ def _png_text(metadata: Mapping[str, str]) -> Any:
 
 
 def write_strip(
-    motion: Motion, path: str | Path, poses: int = 8, height: int = 320, metadata: Mapping[str, str] | None = None
+    motion: Motion, path: str | Path, poses: int = 8, height: int = 480, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Writes `render_strip` as a PNG; metadata go into its text chunks."""
     strip = render_strip(motion, poses, height)
@@ -338,3 +338,37 @@ def write_mp4(
             raise MateError(f"cannot write {path}: ffmpeg failed ({reason}); try another format") from error
         if temporary.stat().st_size == 0:
             raise MateError(f"cannot write {path}: ffmpeg wrote nothing; try another format")
+
+
+_GIF_RATE = 25.0  # pictures per second: the format counts in hundredths, and browsers slow down what is faster than 50
+
+
+def write_gif(
+    motion: Motion, path: str | Path, size: tuple[int, int] = (320, 320), metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes an animated GIF that repeats, at most 25 pictures per second; metadata go into its comment."""
+    from PIL import Image
+
+    count = max(1, math.ceil(motion.seconds * min(motion.fps, _GIF_RATE)))
+    frames = np.minimum(np.round(np.arange(count) * motion.frames / count).astype(int), motion.frames - 1)
+    pictures = list(render_frames(motion, [int(frame) for frame in frames], size))
+    # One palette for all: colours that change from picture to picture flicker.
+    sample = Image.new("RGB", (size[0], size[1] * min(count, 4)))
+    for row, picture in enumerate(pictures[:: max(1, count // 4)][:4]):
+        sample.paste(picture, (0, row * size[1]))
+    palette = sample.quantize(96, method=Image.Quantize.MEDIANCUT)
+    flat = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    ends = np.round(np.arange(1, count + 1) * 100 * motion.seconds / count)
+    durations = (np.diff(ends, prepend=0) * 10).astype(int).tolist()
+    comment = "; ".join(f"{key}: {value}" for key, value in sorted((metadata or {}).items()) if value)
+    with atomic_path(path) as temporary:
+        flat[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=flat[1:],
+            duration=durations,
+            loop=0,
+            optimize=False,
+            comment=comment.encode("utf-8")[:4000],
+        )

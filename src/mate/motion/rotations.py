@@ -10,6 +10,7 @@ relative to the parent and the body's root is fitted as a full frame, so that a 
 Shapes: T frames, J joints, N rig joints (N >= J).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,42 @@ def fit_rotation(rest: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return np.linalg.eigh(k)[1][..., -1]
 
 
+def euler_angles(matrices: np.ndarray, axes: tuple[int, int, int]) -> np.ndarray:
+    """Angles (T, ..., 3) in degrees with R = R_i(a) R_j(b) R_k(c) for the three different axes i, j, k, continuous in time.
+
+    Every rotation has two such triples up to full turns, (a, b, c) and (a + 180, 180 - b, c + 180); each frame takes the one nearest to
+    the frame before, so that a curve has no jumps and an editor can interpolate it. Where b is a quarter turn the axes i and k fall
+    together and only a sum of their angles is known: c then stays what it was.
+
+    Args:
+        matrices: (T, ..., 3, 3), acting on column vectors.
+        axes: i, j, k as 0, 1, 2 for X, Y, Z, in the order in which a child's frame is built from its parent's.
+    """
+    i, j, k = axes
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+    sine = sign * matrices[..., i, k]
+    b = np.arcsin(np.clip(sine, -1.0, 1.0))
+    a = np.arctan2(-sign * matrices[..., j, k], matrices[..., k, k])
+    c = np.arctan2(-sign * matrices[..., i, j], matrices[..., i, i])
+    locked = np.hypot(matrices[..., i, j], matrices[..., i, i]) < 1e-6
+    summed = np.degrees(np.arctan2(sign * matrices[..., k, j], matrices[..., j, j]))  # a where c = 0
+    angles = np.degrees(np.stack((a, b, c), axis=-1))
+    twins = np.stack((angles[..., 0] + 180.0, 180.0 - angles[..., 1], angles[..., 2] + 180.0), axis=-1)
+    before = np.where(locked[0, ..., None], 0.0, angles[0])
+    for frame in range(len(angles)):
+        first, second = angles[frame], twins[frame]
+        if locked[frame].any():
+            held = summed[frame] - sign * np.sign(sine[frame]) * before[..., 2]
+            held = np.stack((held, first[..., 1], before[..., 2]), axis=-1)
+            first = np.where(locked[frame, ..., None], held, first)
+            second = np.where(locked[frame, ..., None], held, second)
+        first = first + 360.0 * np.round((before - first) / 360.0)
+        second = second + 360.0 * np.round((before - second) / 360.0)
+        further = np.abs(first - before).sum(-1) > np.abs(second - before).sum(-1)
+        before = angles[frame] = np.where(further[..., None], second, first)
+    return angles
+
+
 def _carried(joint: int, parents: tuple[int, ...], offsets: np.ndarray) -> list[int]:
     """The ends of the bones that start at a joint; zero-length bones are looked through."""
     ends = []
@@ -110,8 +147,11 @@ def _carried(joint: int, parents: tuple[int, ...], offsets: np.ndarray) -> list[
     return ends
 
 
-def _solve(positions: np.ndarray, parents: tuple[int, ...], offsets: np.ndarray) -> np.ndarray:
-    """Local rotations (T, N, 4) that turn the offsets (N, 3) into the bones of positions (T, N, 3)."""
+def solve_rotations(positions: np.ndarray, parents: tuple[int, ...], offsets: np.ndarray) -> np.ndarray:
+    """Local rotations (T, N, 4), continuous in time, that turn the offsets (N, 3) into the bones of positions (T, N, 3).
+
+    A joint with one bone takes the smallest rotation, one with several the best fit; see the module.
+    """
     frames, joints = positions.shape[:2]
     identity = np.broadcast_to([1.0, 0.0, 0.0, 0.0], (frames, 4))
     world = np.empty((frames, joints, 4))
@@ -151,14 +191,17 @@ def joints_to_rotations(joints: np.ndarray, skeleton: Skeleton) -> tuple[np.ndar
     """
     joints = np.asarray(joints, dtype=np.float64)
     offsets = fit_offsets(joints, skeleton.parents, np.array(skeleton.rest_directions))
-    local = _solve(joints, skeleton.parents, offsets)
+    local = solve_rotations(joints, skeleton.parents, offsets)
     return joints[:, 0].astype(np.float32), local.astype(np.float32)
 
 
-def rotations_to_joints(
+def forward_kinematics(
     root_positions: np.ndarray, local_quaternions: np.ndarray, offsets: np.ndarray, parents: tuple[int, ...]
-) -> np.ndarray:
-    """Forward kinematics: positions (T, J, 3) float32 from root positions (T, 3), local rotations (T, J, 4) and offsets (J, 3)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (T, J, 3) and rotations in the world (T, J, 4), float64.
+
+    Args: root_positions (T, 3); local_quaternions (T, J, 4); offsets (J, 3), that of the root is not used.
+    """
     local = _unit(np.asarray(local_quaternions, dtype=np.float64))
     world = np.empty_like(local)
     positions = np.empty((*local.shape[:2], 3))
@@ -170,7 +213,14 @@ def rotations_to_joints(
             positions[:, joint] = positions[:, parent] + quaternion_rotate(
                 world[:, parent], np.asarray(offsets[joint], dtype=np.float64)
             )
-    return positions.astype(np.float32)
+    return positions, world
+
+
+def rotations_to_joints(
+    root_positions: np.ndarray, local_quaternions: np.ndarray, offsets: np.ndarray, parents: tuple[int, ...]
+) -> np.ndarray:
+    """Forward kinematics: positions (T, J, 3) float32 from root positions (T, 3), local rotations (T, J, 4) and offsets (J, 3)."""
+    return forward_kinematics(root_positions, local_quaternions, offsets, parents)[0].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -236,36 +286,41 @@ def rest_directions(skeleton: Skeleton) -> np.ndarray:
     return _unit(directions)
 
 
-def joints_to_rig(motion: Motion) -> RigMotion:
-    """Rotations for a motion's positions; bones take their median lengths. The joints come back within 1e-5 m if lengths are constant."""
+def joints_to_rig(motion: Motion, names: Sequence[str] | None = None) -> RigMotion:
+    """Rotations for a motion's positions; bones take their median lengths. The joints come back within 1e-5 m if lengths are constant.
+
+    Args:
+        names: other names for the skeleton's J joints. The rig then has these joints and no helpers, as programs expect it that know a
+            rig by its names, and bones that move against their siblings (collar bones) come back within some millimetres only.
+    """
     skeleton = motion.skeleton
     joints = motion.joints.astype(np.float64)
     bones = fit_offsets(joints, skeleton.parents, rest_directions(skeleton))
-    names: list[str] = []
+    rig_names: list[str] = []
     parents: list[int] = []
     offsets: list[np.ndarray] = []
     source: list[int] = []  # whose position a rig joint has
     index: list[int] = []
-    for joint, (name, parent) in enumerate(zip(skeleton.joint_names, skeleton.parents, strict=True)):
+    for joint, (name, parent) in enumerate(zip(names or skeleton.joint_names, skeleton.parents, strict=True)):
         above = index[parent] if parent >= 0 else -1
-        if parent >= 0 and skeleton.parents.count(parent) > 1:
-            names.append(f"{name}_base")
+        if names is None and parent >= 0 and skeleton.parents.count(parent) > 1:
+            rig_names.append(f"{name}_base")
             parents.append(above)
             offsets.append(np.zeros(3))
             source.append(parent)
-            above = len(names) - 1
-        index.append(len(names))
-        names.append(name)
+            above = len(rig_names) - 1
+        index.append(len(rig_names))
+        rig_names.append(name)
         parents.append(above)
         offsets.append(bones[joint])
         source.append(joint)
     rig_offsets = np.stack(offsets)
     return RigMotion(
-        names=tuple(names),
+        names=tuple(rig_names),
         parents=tuple(parents),
         offsets=rig_offsets.astype(np.float32),
         root_positions=motion.joints[:, 0].copy(),
-        quaternions=_solve(joints[:, source], tuple(parents), rig_offsets).astype(np.float32),
+        quaternions=solve_rotations(joints[:, source], tuple(parents), rig_offsets).astype(np.float32),
         joint_index=tuple(index),
         fps=motion.fps,
     )
