@@ -34,6 +34,30 @@ def generate(
         list[float] | None,
         typer.Option(help="Length; once for all, or once for each prompt (default: the model chooses)."),
     ] = None,
+    timeline: Annotated[
+        str | None,
+        typer.Option(help='One motion of several prompts: "walk forward: 3s; turn left: 2s".', show_default=False),
+    ] = None,
+    edit: Annotated[
+        Path | None, typer.Option(help="A motion to change from --from to --to by the prompt.", show_default=False)
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option("--from", help="Where the change begins, seconds.", show_default=False)
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option("--to", help="Where the change ends, seconds.", show_default=False)
+    ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="A body part that --edit changes (not with MoMask).", show_default=False)
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="A .npy (T, 2) path for the root to follow (not with MoMask).", show_default=False),
+    ] = None,
+    continues: Annotated[
+        Path | None,
+        typer.Option("--continue", help="A motion, or one pose, to go on from for --seconds.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same motions.")] = 0,
     format: Annotated[
         str, typer.Option(help="One or more of npy, npz, bvh, glb, html, mp4, png, with commas.")
@@ -49,24 +73,39 @@ def generate(
     no_foot_lock: Annotated[
         bool, typer.Option("--no-foot-lock", help="Leave standing feet as the model made them.")
     ] = False,
+    dtype: Annotated[str, typer.Option(help="Number format of the generator's weights: fp32, bf16 or int8.")] = "fp32",
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Turn prompts into motion files: 0000.bvh, 0001.bvh, ... and index.jsonl in the output folder."""
+    """Turn prompts into motion files: 0000.bvh, 0001.bvh, ... and index.jsonl in the output folder.
+
+    With --timeline one motion of several prompts; with --edit or --continue a given motion is changed or goes on.
+    """
     import json
 
-    from mate.generate.request import make, read_prompts, request
+    from mate.errors import MateError
+    from mate.generate.request import Change, make, read_prompts, request
 
     texts = [*(prompt or []), *(read_prompts(prompts) if prompts is not None else [])]
     # Everything that can be wrong is found here, before PyTorch is loaded.
-    wanted = request(texts, seconds or None, seed, format.split(","), out, model, guidance)
+    if edit is not None and continues is not None:
+        raise MateError("got --edit and --continue, expected one of them")
+    source, parts = edit or continues, tuple(part or ())
+    if source is None and (start is not None or end is not None or parts or path is not None):
+        raise MateError("got --from, --to, --part or --path without a motion; give it with --edit or --continue")
+    if edit is not None and (start is None or end is None):
+        raise MateError("got --edit without the time to change; give --from and --to, in seconds")
+    change = None if source is None else Change(source, start, end, parts, path)
+    wanted = request(texts, seconds or None, seed, format.split(","), out, model, guidance, timeline, change)
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     with _progress(len(texts)) as progress:
-        rows = make(wanted, device=device, patch=not no_patch, foot_lock=not no_foot_lock, progress=progress)
+        rows = make(
+            wanted, device=device, patch=not no_patch, foot_lock=not no_foot_lock, dtype=dtype, progress=progress
+        )
     if as_json:
         typer.echo(json.dumps({"out": str(out), "motions": rows}, ensure_ascii=False))
         return

@@ -7,6 +7,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from mate.generate.timeline import Step
+
 
 @runtime_checkable
 class Generator(Protocol):
@@ -53,4 +55,57 @@ class Generator(Protocol):
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
         """Reads a model folder."""
+        ...
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """What a generator offers that can put motion beside motion. Same seeds and numbers, same motions."""
+
+    def timeline(
+        self,
+        steps: Sequence[Step],
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+    ) -> np.ndarray:
+        """One motion of several prompts one after the other, (T, 22, 3) float32, T = round(sum of seconds * fps).
+
+        Step k begins at round(seconds before it * fps), give or take the generator's resolution in time (`mate.generate.timeline.bounds`).
+
+        Raises:
+            mate.errors.MateError: an empty prompt, or a length that the model cannot make.
+        """
+        ...
+
+    def between(
+        self,
+        before: np.ndarray | None,
+        after: np.ndarray | None,
+        text: str,
+        seconds: float,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+        parts: Sequence[str] = (),
+        path: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Goes on from `before` for `seconds` as the text says and leads into `after`: (P + G + S, 22, 3) float32.
+
+        Args:
+            before: (P, 22, 3) at 20 fps with the canonical bone lengths, kept to the last bit; one frame is a start pose. None: nothing.
+            after: (S, 22, 3), kept as one rigid piece, turned and moved to where the new motion leads (it stays where it is where
+                nothing comes before). None: nothing.
+            text: what happens in between.
+            seconds: how long.
+            parts: the body parts that are made anew, where not the whole body is.
+            path: (G, 2) where the root goes, metres in the plane.
+
+        Raises:
+            mate.errors.MateError: an empty prompt, an impossible length, or something that this kind of model cannot do.
+        """
         ...

@@ -1,5 +1,6 @@
 """From prompts to motion files: what `mate generate` does. Checks come first and need no PyTorch."""
 
+import importlib
 import json
 import math
 import os
@@ -8,15 +9,41 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mate.checkpoints import read_config, resolve
+from mate.checkpoints import MODEL_TYPES, read_config, resolve
 from mate.errors import MateError
 from mate.files import atomic_folder
 from mate.formats.save import SUFFIXES, save_motion
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mate.generate.timeline import Step
+
 MAX_CHARACTERS = 2000
 INDEX = "index.jsonl"
+PATCH = "patch.safetensors"
+DTYPES = ("fp32", "bf16", "int8")
+FPS = 20.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be done to a motion.
+
+    Attributes:
+        motion: the file; any format that `load_motion` reads.
+        start, end: the seconds that are made anew. Both None: the motion is continued after its end.
+        parts: the body parts that are made anew; (): the whole body.
+        path: a .npy file (T, 2) with the root's way in the plane, metres; None: free.
+    """
+
+    motion: Path
+    start: float | None = None
+    end: float | None = None
+    parts: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +58,8 @@ class Request:
         out: the folder to write into.
         model: the model folder.
         guidance: see `Generator.sample`.
+        steps: of a timeline, which is one motion; `texts` then holds the timeline as it was given. None: one motion a prompt.
+        change: what is done to a motion by the one prompt. None: motions from nothing.
     """
 
     texts: list[str]
@@ -40,6 +69,8 @@ class Request:
     out: Path
     model: Path
     guidance: float | None
+    steps: "list[Step] | None" = None
+    change: Change | None = None
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -66,19 +97,28 @@ def request(
     out: str | Path,
     model: str | Path = "default",
     guidance: float | None = None,
+    timeline: str | None = None,
+    change: Change | None = None,
 ) -> Request:
     """Checks everything that can be checked without the model's weights.
 
     Raises:
-        MateError: no or empty or overlong prompt, unknown format, a length out of range, no model, an output that cannot be written.
+        MateError: no or empty or overlong prompt, unknown format, a length out of range, no model, an output that cannot be written,
+            things asked for that exclude each other.
     """
+    if timeline is not None:
+        if texts or seconds or change is not None:
+            raise MateError(
+                "got a timeline and prompts, lengths or a motion beside it; the timeline holds the prompts and their lengths"
+            )
+        texts = [timeline.strip()]
     if not texts:
         raise MateError('got no prompt; give one in quotes ("a person walks forward") or a file with --prompts')
     for i, text in enumerate(texts):
         which = "the prompt" if len(texts) == 1 else f"prompt {i + 1}"
         if not text.strip():
             raise MateError(f"{which} is empty; say in words what the body does")
-        if len(text) > MAX_CHARACTERS:
+        if len(text) > MAX_CHARACTERS and timeline is None:
             raise MateError(
                 f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
             )
@@ -92,19 +132,62 @@ def request(
     if guidance is not None and not (math.isfinite(guidance) and 0 <= guidance <= 100):
         raise MateError(f"got a guidance of {guidance}, expected 0 to 100 (1 is none, about 4 is usual)")
     folder = resolve(model)
-    lengths = _lengths(seconds, len(texts), read_config(folder))
+    config = read_config(folder)
+    lengths = _lengths(seconds, len(texts), config, least=0.05 if change is not None else None)
+    steps = None if timeline is None else _steps(timeline, config)
+    if change is not None:
+        _check_change(change, texts, seconds)
     out = Path(out)
     _check_writable(out)
-    return Request(list(texts), lengths, seed, suffixes, out, folder, guidance)
+    return Request(list(texts), lengths, seed, suffixes, out, folder, guidance, steps, change)
 
 
-def _lengths(seconds: Sequence[float] | None, prompts: int, config: dict[str, Any]) -> list[float] | None:
+def _limits(config: dict[str, Any]) -> tuple[float, float]:
+    settings = config.get("config", {})
+    return float(settings.get("min_seconds", 0.5)), float(settings.get("max_seconds", 10.0))
+
+
+def _steps(timeline: str, config: dict[str, Any]) -> "list[Step]":
+    from mate.generate.timeline import check_seconds, parse_timeline
+
+    steps = parse_timeline(timeline)
+    for step in steps:
+        check_seconds(step.seconds, *_limits(config))
+        if len(step.text) > MAX_CHARACTERS:
+            raise MateError(
+                f"a step's prompt has {len(step.text):,} characters, at most {MAX_CHARACTERS:,} are possible"
+            )
+    return steps
+
+
+def _check_change(change: Change, texts: Sequence[str], seconds: Sequence[float] | None) -> None:
+    if len(texts) != 1:
+        raise MateError(f"got {len(texts)} prompts for one motion to change, expected one")
+    if not change.motion.is_file():
+        raise MateError(f"no motion at {change.motion}; give a file such as walk.bvh")
+    if change.path is not None and not change.path.is_file():
+        raise MateError(f"no path at {change.path}; give a .npy file (T, 2), metres in the plane")
+    if change.start is None or change.end is None:
+        if change.start is not None or change.end is not None:
+            raise MateError("got one end of the time to change, expected both --from and --to, in seconds")
+        if not seconds:
+            raise MateError("got no length to continue for; give --seconds")
+        return
+    if seconds:
+        raise MateError("got a length for a change; --from and --to say how long it is")
+    if not 0 <= change.start < change.end or not math.isfinite(change.end):
+        raise MateError(f"got a change from {change.start:g} s to {change.end:g} s, expected 0 <= from < to")
+
+
+def _lengths(
+    seconds: Sequence[float] | None, prompts: int, config: dict[str, Any], least: float | None = None
+) -> list[float] | None:
     if not seconds:
         return None
     if len(seconds) not in (1, prompts):
         raise MateError(f"got {len(seconds)} lengths for {prompts} prompts, expected one for all or one for each")
-    settings = config.get("config", {})
-    low, high = float(settings.get("min_seconds", 0.5)), float(settings.get("max_seconds", 10.0))
+    low, high = _limits(config)
+    low = low if least is None else least
     for value in seconds:
         if not (math.isfinite(value) and low <= value <= high):
             raise MateError(f"got a length of {value:g} s; this model makes {low:g} to {high:g} s")
@@ -133,6 +216,7 @@ def make(
     device: str = "cpu",
     patch: bool = True,
     foot_lock: bool = True,
+    dtype: str = "fp32",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Generates and writes the motions; returns the rows of index.jsonl.
@@ -144,16 +228,24 @@ def make(
         device: where to compute.
         patch: False: the language model as published.
         foot_lock: False: without the post-processing of feet.
+        dtype: number format of the generator's weights, one of `DTYPES`; the text encoder computes in fp32.
         progress: told (motions done, motions in all).
     """
     from mate.checkpoints import WEIGHTS
-    from mate.generate.momask.model import PATCH, MoMaskGenerator
     from mate.motion.motion import Motion
 
-    model = MoMaskGenerator.from_pretrained(wanted.model, device=device, patch=patch)
-    motions = model.sample(
-        wanted.texts, wanted.seconds, wanted.seed, wanted.guidance, foot_lock=foot_lock, progress=progress
-    )
+    if dtype not in DTYPES:
+        raise MateError(f"got the number format {dtype!r}, expected one of {', '.join(DTYPES)}")
+    change = None if wanted.change is None else _read_change(wanted.change)
+    model = _generator(wanted.model).from_pretrained(wanted.model, device=device, patch=patch, dtype=dtype)
+    if wanted.steps is not None:
+        motions = [model.timeline(wanted.steps, wanted.seed, wanted.guidance, foot_lock=foot_lock)]
+    elif wanted.change is not None and change is not None:
+        motions = [_changed(model, wanted, *change, foot_lock)]
+    else:
+        motions = model.sample(
+            wanted.texts, wanted.seconds, wanted.seed, wanted.guidance, foot_lock=foot_lock, progress=progress
+        )
     license = str(model.facts.get("license", "not stated"))
     weights = read_config(wanted.model)["sha256"][WEIGHTS]
     name = wanted.model.name
@@ -176,6 +268,64 @@ def make(
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / INDEX).write_text("".join(lines), encoding="utf-8")
     return rows
+
+
+def _generator(folder: Path) -> Any:
+    """The class of the generator in a model folder. Raises MateError for a model of another kind."""
+    kind = read_config(folder)["model_type"]
+    module, name = MODEL_TYPES.get(kind, ":").split(":")
+    found = getattr(importlib.import_module(module), name) if module.startswith("mate.generate.") else None
+    if found is None:
+        raise MateError(f"{folder} is a model of type {kind!r}, expected a generator")
+    return found
+
+
+def _read_change(change: Change) -> "tuple[np.ndarray, np.ndarray | None]":
+    """The motion with the canonical bone lengths at 20 frames a second (T, 22, 3), and the path (T, 2) to follow."""
+    import numpy as np
+
+    from mate.formats.load import load_motion
+    from mate.motion.retarget import resample, retarget_to_canonical
+    from mate.motion.skeleton import HUMANML3D
+
+    motion = load_motion(change.motion)
+    joints = motion.joints if motion.fps == FPS else resample(motion.joints, motion.fps, FPS)
+    parents = np.maximum(HUMANML3D.parents, 0)
+    lengths = np.linalg.norm(joints[0] - joints[0, parents], axis=-1)
+    if np.abs(lengths - HUMANML3D.bone_lengths).max() > 1e-3:
+        joints = retarget_to_canonical(joints)
+    path = None
+    if change.path is not None:
+        try:
+            path = np.load(change.path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise MateError(f"cannot read the path in {change.path} ({error}); expected a .npy file (T, 2)") from error
+        if path.ndim != 2 or path.shape[1] != 2 or not np.isfinite(path).all():
+            raise MateError(
+                f"{change.path} holds an array of shape {path.shape}, expected (T, 2) finite numbers, metres"
+            )
+    return joints, path
+
+
+def _changed(
+    model: Any, wanted: Request, joints: "np.ndarray", path: "np.ndarray | None", foot_lock: bool
+) -> "np.ndarray":
+    change = wanted.change
+    assert change is not None
+    if change.start is None or change.end is None:
+        assert wanted.seconds is not None
+        before, after, seconds = joints, None, wanted.seconds[0]
+    else:
+        start, end = round(change.start * FPS), round(change.end * FPS)
+        if not start < end <= len(joints):
+            raise MateError(
+                f"got a change from {change.start:g} s to {change.end:g} s, the motion has {len(joints) / FPS:g} s; choose a part of it"
+            )
+        before, after, seconds = joints[:start], joints[end:], (end - start) / FPS
+    return model.between(
+        before, after, wanted.texts[0], seconds, wanted.seed, wanted.guidance,
+        foot_lock=foot_lock, parts=change.parts, path=path,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Every setting of the MoMask-type generator, one frozen dataclass a component, and the named presets."""
+"""Every setting of the MoMask-type generator, one frozen dataclass a component, and the named presets.
+
+"The release" is the authors' implementation of MoMask (github.com/EricGuo5513/momask-codes at 94a6636), the file in brackets. Where it does
+otherwise than our own models, a setting says so; the preset `momask` has all of them as in the release.
+"""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -18,7 +22,9 @@ class QuantizerConfig:
         shared: one codebook for all layers.
         decay: of the codebooks' running sums and counts.
         dropout: probability that a training step uses only a random number of the first layers.
-        temperature: Gumbel noise on the choice of codes in training; 0: the nearest code (MoMask's released setting).
+        temperature: Gumbel noise on the choice of codes in training; 0: the nearest code. The release: 0.5 [models/vq/model.py].
+        gradient_per_layer: the straight-through gradient reaches the encoder once for every layer, as in the release
+            [models/vq/residual_vq.py], where each layer has its own bridge; False: once.
     """
 
     codes: int = 512
@@ -28,6 +34,7 @@ class QuantizerConfig:
     decay: float = 0.99
     dropout: float = 0.2
     temperature: float = 0.0
+    gradient_per_layer: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,9 @@ class VQConfig:
         width: channels of the convolutions.
         depth: residual blocks a resolution.
         halvings: halvings of the time resolution; 2 gives one token for 4 frames.
-        dilation: a block's dilation is this to the power of its place.
+        dilation: a block's dilation is this to the power of its place; the encoder's fall.
+        falling: the decoder's dilations fall too, as in the release [models/vq/encdec.py]; False: they rise.
+        dropout: at the end of each residual block, in training. The release: 0.2 [models/vq/resnet.py].
         window: frames of a training window.
         commitment: weight of the commitment loss.
         positions: weight of the extra loss on the local joint positions (MoMask's "explicit" loss).
@@ -53,6 +62,8 @@ class VQConfig:
     depth: int = 3
     halvings: int = 2
     dilation: int = 3
+    falling: bool = False
+    dropout: float = 0.0
     window: int = 64
     commitment: float = 0.02
     positions: float = 0.5
@@ -77,12 +88,17 @@ class TextConfig:
         noise: Gaussian noise on the pooled vector in training, its expected length as a fraction of the vectors' spread; makes
             unseen wordings that lie near seen ones safe.
         drop: probability that a training sample loses its text, for classifier-free guidance.
+        normalize: pooled vectors are centred and scaled first; False: taken as they are, as in the release.
+        learned_null: a learned token stands for "no text"; False: a zero vector goes through the projection, as in the release
+            [models/mask_transformer/transformer.py, mask_cond].
     """
 
     hidden: int = 0
     dropout: float = 0.0
     noise: float = 0.0
     drop: float = 0.1
+    normalize: bool = True
+    learned_null: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,14 @@ class TransformerConfig:
         code_dim: dimension of the token embedding before it is widened.
         share: (residual transformer) the output layer of a quantiser is also the embedding of its codes, MoMask's "share weight".
         text: see `TextConfig`.
+        post_norm: normalise after every residual sum, none at the end (the release: nn.TransformerEncoderLayer); False: before.
+        prefix_positions: the condition tokens take part in the position count; False: only motion tokens do (the release).
+        inner_dropout: dropout on the attention weights and inside the feed-forward layers too (the release).
+        head_eps: of the LayerNorm before the logits. The release: 1e-12.
+        padding_code: (residual transformer) one more code that stands for nothing can be drawn, as in the release, whose output
+            layer holds the padding token as well.
+        cosine_layers: (residual transformer) training draws low layers more often [models/mask_transformer/tools.py, q_schedule];
+            False: all alike.
     """
 
     width: int = 384
@@ -108,6 +132,12 @@ class TransformerConfig:
     code_dim: int = 512
     share: bool = True
     text: TextConfig = field(default_factory=TextConfig)
+    post_norm: bool = False
+    prefix_positions: bool = True
+    inner_dropout: bool = False
+    head_eps: float = 1e-5
+    padding_code: bool = False
+    cosine_layers: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,11 +146,14 @@ class LengthConfig:
 
     Attributes:
         hidden: width of the two hidden layers.
+        layers: widths of the hidden layers of the release's estimator [models/vq/model.py], each with LayerNorm and LeakyReLU, on the
+            pooled vector as it is; (): ours, two layers of `hidden`.
         dropout: in training.
         noise: see `TextConfig.noise`.
     """
 
     hidden: int = 512
+    layers: tuple[int, ...] = ()
     dropout: float = 0.2
     noise: float = 0.0
 
@@ -139,6 +172,9 @@ class SamplingConfig:
         residual_expected: the decoder gets the expected code of each residual layer under the predicted probabilities, not the chosen
             one (MoMask: the chosen one). Where the prediction is unsure, a chosen code is noise and the expected one is near nothing.
         length_temperature: of the length predictor's distribution.
+        length_top_k: fraction of the token counts that is filtered out before the choice. The release: 0.
+        to_the_end: the schedule's times are 0 ... 1 with both ends, so that the last step redoes a single token (the release);
+            False: 0 ... (steps - 1) / steps.
     """
 
     steps: int = 10
@@ -149,6 +185,8 @@ class SamplingConfig:
     residual_temperature: float = 1.0
     residual_expected: bool = False
     length_temperature: float = 1.0
+    length_top_k: float = 0.5
+    to_the_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,6 +239,9 @@ _LAPTOP = MoMaskConfig(
     train_length=TrainConfig(steps=1_500, lr=1e-3, warmup=50, weight_decay=0.01, ema=0.99),
 )
 
+_RELEASED_TEXT = TextConfig(normalize=False, learned_null=False)
+_RELEASED = TransformerConfig(post_norm=True, prefix_positions=False, inner_dropout=True, head_eps=1e-12)
+
 PRESETS: dict[str, MoMaskConfig] = {
     # Trains within the hour on two CPU cores; 15 MB in fp16.
     "laptop": _LAPTOP,
@@ -209,8 +250,15 @@ PRESETS: dict[str, MoMaskConfig] = {
         _LAPTOP,
         masked=TransformerConfig(width=160, layers=5, heads=4, ff=480, dropout=0.1, code_dim=128, text=_LAPTOP_TEXT),
     ),
-    # The released MoMask for HumanML3D: 19.4 + 12.1 + 13.4 million parameters with CLIP. For a GPU.
+    # MoMask for HumanML3D as released, in sizes and behaviour: 19.4 + 12.0 + 13.4 million parameters with CLIP. For a GPU.
     "momask": MoMaskConfig(
+        quantizer=QuantizerConfig(temperature=0.5, gradient_per_layer=True),
+        vq=VQConfig(falling=True, dropout=0.2),
+        masked=replace(_RELEASED, text=_RELEASED_TEXT),
+        residual=replace(_RELEASED, text=replace(_RELEASED_TEXT, drop=0.2), padding_code=True, cosine_layers=True),
+        length=LengthConfig(layers=(512, 256, 128)),
+        sampling=SamplingConfig(length_top_k=0.0, to_the_end=True),
+        max_seconds=9.8,
         train_vq=TrainConfig(steps=100_000, lr=2e-4, warmup=2000, device="cuda"),
         train_decoder=TrainConfig(steps=10_000, lr=1e-4, warmup=500, device="cuda"),
         train_masked=TrainConfig(steps=180_000, lr=2e-4, warmup=2000, device="cuda"),

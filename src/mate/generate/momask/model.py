@@ -13,9 +13,11 @@ from mate.errors import MateError
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
-from mate.generate.momask.transformer import MaskedTransformer
+from mate.generate.momask.transformer import MaskedTransformer, Noise
 from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
 from mate.generate.postprocess import clean
+from mate.generate.precision import lower
+from mate.generate.timeline import Step
 from mate.motion.features import FEATURE_DIM, features_to_joints
 from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import MAX_CHARACTERS, TextEncoder
@@ -95,6 +97,10 @@ class MoMaskGenerator(nn.Module):
             )
         self._encoder = encoder
         self._encoder_source = (encoder.model_id, None)
+
+    def set_text_encoder(self, name: str, patch: Path | None = None) -> None:
+        """Names the text encoder without loading it: it is loaded when it is first needed, and stands in a saved folder."""
+        self._encoder, self._encoder_source = None, (name, patch)
 
     # ------------------------------------------------------------------------------------------------------------- training
 
@@ -179,37 +185,127 @@ class MoMaskGenerator(nn.Module):
         guidance: float | None,
         foot_lock: bool,
     ) -> list[np.ndarray]:
-        config, stride = self.config.sampling, self.config.vq.stride
-        device = self.vq.normalizer.mean.device
-        pooled = self.encoder.encode(texts).pooled.float().to(device)
+        pooled = self.pooled(texts)
+        keys = [(number,) for number in numbers]
+        frames = frames or self.choose_frames(pooled, seed, keys)
+        counts = [-(-count // self.stride) for count in frames]
+        codes, _ = self.fill(pooled, counts, seed, keys, guidance)
+        mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
+        features = self.vq.decode_codes(codes, mask).cpu().numpy()
+        return [finish(features[i, :count], foot_lock) for i, count in enumerate(frames)]
+
+    def timeline(
+        self,
+        steps: Sequence[Step],
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+    ) -> np.ndarray:
+        """One motion of several prompts one after the other; see `mate.generate.base.Editor.timeline`."""
+        from mate.generate.momask.editing import make_timeline
+
+        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock)
+
+    def between(
+        self,
+        before: np.ndarray | None,
+        after: np.ndarray | None,
+        text: str,
+        seconds: float,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+        parts: Sequence[str] = (),
+        path: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Motion between two motions, or after or before one; see `mate.generate.base.Editor.between`.
+
+        Raises:
+            MateError: also for `parts` and `path`, which tokens of whole bodies cannot follow.
+        """
+        from mate.generate.momask.editing import fill_between
+
+        if parts:
+            raise MateError(
+                f"got the body part {parts[0]!r}: a token of this model is the whole body for {self.stride / FPS:g} s, so that parts of "
+                "it cannot be made alone; edit a span of time, or use a model of type mdm"
+            )
+        if path is not None:
+            raise MateError(
+                "got a path to follow: this model's tokens hold the body's motion and its travel together, so that it cannot be led along "
+                "a path; continue from a motion or a pose, or use a model of type mdm"
+            )
+        return fill_between(self.eval(), before, after, text, seconds, seed, guidance, number, foot_lock)
+
+    @property
+    def stride(self) -> int:
+        """Frames a token."""
+        return self.config.vq.stride
+
+    def pooled(self, texts: list[str]) -> Tensor:
+        """(B, S) text vectors, where the model is."""
+        return self.encoder.encode(texts).pooled.float().to(self.vq.normalizer.mean.device)
+
+    def choose_frames(self, pooled: Tensor, seed: int, keys: Sequence[tuple]) -> list[int]:
+        """Frames of each motion from the length predictor."""
+        config = self.config.sampling
+        shortest = tokens_for(self.config.min_seconds, FPS, self.stride)
+        noise = self._noise(seed, keys, None)
+        counts = self.length.sample(pooled, noise, config.length_temperature, shortest, config.length_top_k)
+        return [min(count * self.stride, round(self.config.max_seconds * FPS)) for count in counts]
+
+    def fill(
+        self,
+        pooled: Tensor,
+        counts: Sequence[int],
+        seed: int,
+        keys: Sequence[tuple],
+        guidance: float | None = None,
+        given: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Finds the tokens of motions.
+
+        Args:
+            pooled: (B, S) text vectors.
+            counts: tokens a motion.
+            seed, keys: a motion's random numbers follow from the seed and its key.
+            guidance: None: the model's own; 0: without text.
+            given: (B, longest, Q) tokens that stay, -1 where they are to be found. None: all are.
+
+        Returns:
+            The decoder's input (B, longest, D) and the tokens (B, longest, Q).
+        """
+        config, quantizer = self.config.sampling, self.vq.quantizer
+        noise = self._noise(seed, keys, counts)
+        base = self.masked.sample(
+            pooled, counts, noise, config, config.guidance if guidance is None else guidance,
+            None if given is None else given[..., 0],
+        )  # fmt: skip
+        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config, given)
+        if not config.residual_expected:
+            return quantizer.decode(tokens), tokens
+        codes = quantizer.expected(tokens[..., 0], probabilities)
+        if given is not None:
+            codes = torch.where(given[..., :1] < 0, codes, quantizer.decode(tokens))
+        return codes, tokens
+
+    def _noise(self, seed: int, keys: Sequence[tuple], counts: Sequence[int] | None) -> Noise:
+        """A stream of uniform numbers for each motion and purpose."""
         streams: dict[tuple[int, str], torch.Generator] = {}
-        sizes: list[tuple[int, int]] = []
 
         def noise(i: int, purpose: str) -> Tensor:
-            key = i, purpose
-            if key not in streams:
-                streams[key] = torch.Generator().manual_seed(mix_seed(seed, numbers[i], purpose))
-            shape = (1, self.max_tokens) if purpose == "length" else sizes[i]
-            return torch.rand(shape, generator=streams[key])
+            if (i, purpose) not in streams:
+                streams[i, purpose] = torch.Generator().manual_seed(mix_seed(seed, *keys[i], purpose))
+            if counts is None:
+                return torch.rand((1, self.max_tokens), generator=streams[i, purpose])
+            codes = self.config.quantizer.codes + (purpose == "residual" and self.config.residual.padding_code)
+            return torch.rand((counts[i], codes), generator=streams[i, purpose])
 
-        if frames is None:
-            shortest = tokens_for(self.config.min_seconds, FPS, stride)
-            counts = self.length.sample(pooled, noise, config.length_temperature, shortest)
-            frames = [min(count * stride, round(self.config.max_seconds * FPS)) for count in counts]
-        counts = [-(-count // stride) for count in frames]
-        sizes = [(count, self.config.quantizer.codes) for count in counts]
-        base = self.masked.sample(pooled, counts, noise, config, config.guidance if guidance is None else guidance)
-        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config)
-        mask = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
-        quantizer = self.vq.quantizer
-        codes = quantizer.expected(base * mask, probabilities) if config.residual_expected else quantizer.decode(tokens)
-        features = self.vq.decode_codes(codes, mask).cpu()
-        motions = []
-        for i, count in enumerate(frames):
-            own = features[i, :count].numpy()
-            joints = features_to_joints(own).astype(np.float32)
-            motions.append(clean(joints, contacts=own[:, 259:263], foot_lock=foot_lock))
-        return motions
+        return noise
 
     # --------------------------------------------------------------------------------------------------------------- folders
 
@@ -245,13 +341,14 @@ class MoMaskGenerator(nn.Module):
         return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True) -> Self:
-        """Reads a model folder; computes in fp32.
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True, dtype: str = "fp32") -> Self:
+        """Reads a model folder.
 
         Args:
             folder: as `save_pretrained` writes it, or a hub id.
             device: where to put it.
             patch: False leaves the text encoder as it was published, for comparison.
+            dtype: number format of the weights: fp32, bf16 or int8; see `mate.generate.precision`. Other than fp32 is for sampling only.
 
         Raises:
             MateError: no such model, or one that was changed or damaged.
@@ -274,6 +371,13 @@ class MoMaskGenerator(nn.Module):
                         tensors[key] = codes.float() * counts.float().unsqueeze(1)
         load_strict(model, tensors, path)
         own_patch = path / PATCH if patch and (path / PATCH).is_file() else None
-        model._encoder_source = (name, own_patch)
+        model.set_text_encoder(name, own_patch)
         model.facts.setdefault("license", "not stated")
+        lower(model, dtype)
         return model.to(device).eval()
+
+
+def finish(features: np.ndarray, foot_lock: bool) -> np.ndarray:
+    """Raw features (T, 263) -> post-processed joints (T, 22, 3) float32."""
+    joints = features_to_joints(features).astype(np.float32)
+    return clean(joints, contacts=features[:, 259:263], foot_lock=foot_lock)

@@ -125,7 +125,7 @@ class ResidualQuantizer(nn.Module):
             draw = torch.rand(2, generator=generator, device=x.device).tolist()
             if draw[0] < config.dropout:
                 keep = 1 + int(draw[1] * config.layers)
-        residual, total = valid, torch.zeros_like(valid)
+        residual, total, straight = valid, torch.zeros_like(valid), torch.zeros_like(valid)
         indices, losses, perplexities = [], [], []
         for layer in range(keep):
             book = self.book(layer)
@@ -137,11 +137,14 @@ class ResidualQuantizer(nn.Module):
             if self.training:
                 perplexities.append(book.update(flat, chosen, generator))
             losses.append(F.mse_loss(residual, codes))
+            if config.gradient_per_layer:
+                straight = straight + residual + (codes - residual).detach()
             # The next layer's commitment loss sees the encoder through the residual, as in MoMask.
             residual = residual - codes
             total = total + codes
             indices.append(chosen)
-        straight = valid + (total - valid).detach()
+        if not config.gradient_per_layer:
+            straight = valid + (total - valid).detach()
         stacked = torch.stack(indices + [torch.full_like(indices[0], -1)] * (config.layers - keep), -1)  # (M, Q)
         loss = torch.stack(losses).mean()
         perplexity = torch.stack(perplexities).mean() if perplexities else x.new_tensor(float("nan"))

@@ -366,12 +366,11 @@ def train_generator(
     if any(stage in stages for stage in TOKEN_STAGES):
         pooled = _encode_texts(encoder, clips, work)
         if init is None:
-            for part in (
-                model.masked.condition.normalizer,
-                model.residual.condition.normalizer,
-                model.length.normalizer,
-            ):
-                part.set(pooled)
+            for condition in (model.masked.condition, model.residual.condition):
+                if condition.config.normalize:
+                    condition.normalizer.set(pooled)
+            if not config.length.layers:
+                model.length.normalizer.set(pooled)
         # The decoder has no say in the tokens.
         key = f"{clips.digest()} {_weights_digest(nn.ModuleList([model.vq.encoder, model.vq.quantizer]))} {phases}"
         tokens = _cached(

@@ -4,6 +4,7 @@ Shapes: B batch, N tokens, Q quantiser layers, W width, K codes, E code_dim, S t
 all layers, told by a layer token; its input is the sum of the embeddings of all layers below.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.generate.momask.config import SamplingConfig, TransformerConfig
-from mate.generate.momask.transformer import Noise, TextCondition, Trunk, choose
+from mate.generate.momask.transformer import Noise, TextCondition, Trunk, choose, head
 
 
 class ResidualTransformer(nn.Module):
@@ -20,6 +21,7 @@ class ResidualTransformer(nn.Module):
     def __init__(self, config: TransformerConfig, codes: int, layers: int, text_dim: int, max_tokens: int):
         super().__init__()
         self.config, self.codes, self.layers = config, codes, layers
+        codes += config.padding_code
         self.condition = TextCondition(text_dim, config.width, config.text)
         # Tables of layers 0 ... Q-1 if shared (layer 0 is only read, layer Q-1 only written), of 0 ... Q-2 and 1 ... Q-1 otherwise.
         self.embed = nn.Parameter(torch.randn(layers if config.share else layers - 1, codes, config.code_dim) * 0.02)
@@ -27,7 +29,7 @@ class ResidualTransformer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers - 1, codes))
         self.layer = nn.Embedding(layers - 1, config.width)
         self.trunk = Trunk(config, max_tokens)
-        self.head = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.LayerNorm(config.width))
+        self.head = head(config)
         self.narrow = nn.Linear(config.width, config.code_dim)
         nn.init.normal_(self.layer.weight, std=0.02)
 
@@ -49,16 +51,29 @@ class ResidualTransformer(nn.Module):
         self, tokens: Tensor, mask: Tensor, pooled: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """(cross entropy of one random layer a sample (), share of tokens that is right ()); arguments as in `MaskedTransformer`."""
-        layer = torch.randint(1, self.layers, (len(tokens),), generator=generator, device=tokens.device)
+        if self.config.cosine_layers:
+            draw = 1 - torch.cos(torch.rand(len(tokens), generator=generator, device=tokens.device) * (math.pi / 2))
+            layer = (draw * (self.layers - 2)).round().long() + 1
+        else:
+            layer = torch.randint(1, self.layers, (len(tokens),), generator=generator, device=tokens.device)
         logits = self.logits(tokens, layer, self.condition(pooled, generator=generator), mask)[mask].float()
         target = tokens.gather(-1, layer[:, None, None].expand(-1, tokens.shape[1], 1)).squeeze(-1)[mask]
         return F.cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean()
 
     @torch.no_grad()
     def sample(
-        self, base: Tensor, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig
+        self,
+        base: Tensor,
+        pooled: Tensor,
+        lengths: Sequence[int],
+        noise: Noise,
+        config: SamplingConfig,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """All tokens (B, N, Q) from base tokens (B, N), and the probabilities (B, N, Q - 1, K) of the layers above the base."""
+        """All tokens (B, N, Q) from base tokens (B, N), and the probabilities (B, N, Q - 1, K) of the layers above the base.
+
+        Where `given` (B, N, Q) is not -1 its tokens stay as they are. A drawn -1 is the padding code, which stands for nothing.
+        """
         batch, device = len(lengths), base.device
         mask = torch.arange(base.shape[1], device=device) < torch.tensor(lengths, device=device)[:, None]
         tokens = torch.zeros(*base.shape, self.layers, dtype=torch.long, device=device)
@@ -74,8 +89,10 @@ class ResidualTransformer(nn.Module):
             if guided:
                 with_text, without = logits.chunk(2)
                 logits = without + guidance * (with_text - without)
-            probabilities.append(logits.softmax(-1))
+            probabilities.append(logits.softmax(-1)[..., : self.codes])
             for i, length in enumerate(lengths):
                 uniform = noise(i, "residual").to(device) if config.residual_temperature > 0 else None
                 tokens[i, :length, q] = choose(logits[i, :length], config.residual_temperature, config.top_k, uniform)
-        return tokens, torch.stack(probabilities, 2)
+            if given is not None:
+                tokens[..., q] = torch.where(given[..., q] < 0, tokens[..., q], given[..., q])
+        return torch.where(tokens < self.codes, tokens, -1), torch.stack(probabilities, 2)

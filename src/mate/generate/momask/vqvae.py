@@ -54,13 +54,14 @@ class Normalizer(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    def __init__(self, width: int, dilation: int):
+    def __init__(self, width: int, dilation: int, dropout: float):
         super().__init__()
+        self.dropout = dropout
         self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
         self.point = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return x + self.point(F.relu(self.wide(_cut(F.relu(x), mask))))
+        return x + F.dropout(self.point(F.relu(self.wide(_cut(F.relu(x), mask)))), self.dropout, self.training)
 
 
 def _cut(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -78,7 +79,8 @@ class Encoder(nn.Module):
         self.enter = nn.Conv1d(features, width, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv1d(width, width, 4, stride=2, padding=1) for _ in range(config.halvings))
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_ResidualBlock(width, dilation) for dilation in dilations) for _ in range(config.halvings)
+            nn.ModuleList(_ResidualBlock(width, dilation, config.dropout) for dilation in dilations)
+            for _ in range(config.halvings)
         )
         self.leave = nn.Conv1d(width, dim, 3, padding=1)
 
@@ -99,10 +101,11 @@ class Decoder(nn.Module):
     def __init__(self, features: int, dim: int, config: VQConfig):
         super().__init__()
         width = config.width
-        dilations = [config.dilation**i for i in range(config.depth)]
+        dilations = sorted((config.dilation**i for i in range(config.depth)), reverse=config.falling)
         self.enter = nn.Conv1d(dim, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_ResidualBlock(width, dilation) for dilation in dilations) for _ in range(config.halvings)
+            nn.ModuleList(_ResidualBlock(width, dilation, config.dropout) for dilation in dilations)
+            for _ in range(config.halvings)
         )
         self.up = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(config.halvings))
         self.last = nn.Conv1d(width, width, 3, padding=1)
