@@ -13,7 +13,7 @@ from mate.errors import MateError
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
-from mate.generate.momask.transformer import MaskedTransformer
+from mate.generate.momask.transformer import MaskedTransformer, Tick
 from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
 from mate.generate.postprocess import clean
 from mate.motion.features import FEATURE_DIM, features_to_joints
@@ -142,10 +142,12 @@ class MoMaskGenerator(nn.Module):
         numbers: Sequence[int] | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        step: Callable[[int, int], None] | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts; see `mate.generate.base.Generator.sample`.
 
-        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all).
+        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all),
+        `step` (sampling steps done, steps in all); what either raises ends the sampling.
         """
         self.check_texts(texts)
         if seconds is not None and len(seconds) != len(texts):
@@ -158,16 +160,29 @@ class MoMaskGenerator(nn.Module):
         self.eval()
         try:
             motions: list[np.ndarray] = []
+            tick = None if step is None else self._counter(len(texts), step)
             for start in range(0, len(texts), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 motions += self._sample(
-                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock
+                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock, tick
                 )
                 if progress is not None:
                     progress(len(motions), len(texts))
             return motions
         finally:
             self.train(was_training)
+
+    def _counter(self, texts: int, step: Callable[[int, int], None]) -> Tick:
+        """Counts the steps of all chunks for `step`."""
+        total = -(-texts // _CHUNK) * (self.config.sampling.steps + self.config.quantizer.layers - 1)
+        done = 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            step(done, total)
+
+        return tick
 
     def _sample(
         self,
@@ -177,6 +192,7 @@ class MoMaskGenerator(nn.Module):
         numbers: Sequence[int],
         guidance: float | None,
         foot_lock: bool,
+        tick: Tick | None = None,
     ) -> list[np.ndarray]:
         config, stride = self.config.sampling, self.config.vq.stride
         device = self.vq.normalizer.mean.device
@@ -197,8 +213,10 @@ class MoMaskGenerator(nn.Module):
             frames = [min(count * stride, round(self.config.max_seconds * FPS)) for count in counts]
         counts = [-(-count // stride) for count in frames]
         sizes = [(count, self.config.quantizer.codes) for count in counts]
-        base = self.masked.sample(pooled, counts, noise, config, config.guidance if guidance is None else guidance)
-        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config)
+        base = self.masked.sample(
+            pooled, counts, noise, config, config.guidance if guidance is None else guidance, tick
+        )
+        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config, tick)
         mask = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
         quantizer = self.vq.quantizer
         codes = quantizer.expected(base * mask, probabilities) if config.residual_expected else quantizer.decode(tokens)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.generate.momask.config import SamplingConfig, TransformerConfig
-from mate.generate.momask.transformer import Noise, TextCondition, Trunk, choose
+from mate.generate.momask.transformer import Noise, TextCondition, Tick, Trunk, choose
 
 
 class ResidualTransformer(nn.Module):
@@ -56,7 +56,13 @@ class ResidualTransformer(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, base: Tensor, pooled: Tensor, lengths: Sequence[int], noise: Noise, config: SamplingConfig
+        self,
+        base: Tensor,
+        pooled: Tensor,
+        lengths: Sequence[int],
+        noise: Noise,
+        config: SamplingConfig,
+        tick: Tick | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All tokens (B, N, Q) from base tokens (B, N), and the probabilities (B, N, Q - 1, K) of the layers above the base."""
         batch, device = len(lengths), base.device
@@ -78,4 +84,6 @@ class ResidualTransformer(nn.Module):
             for i, length in enumerate(lengths):
                 uniform = noise(i, "residual").to(device) if config.residual_temperature > 0 else None
                 tokens[i, :length, q] = choose(logits[i, :length], config.residual_temperature, config.top_k, uniform)
+            if tick is not None:
+                tick()
         return tokens, torch.stack(probabilities, 2)
