@@ -10,9 +10,11 @@ TORCH ?= torch==2.13.0
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENT := src/mate/studio/client/index.html
+CLIENT_SOURCES := $(shell find client -type f -not -path '*/node_modules/*' 2>/dev/null)
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo test test-all lint format clean
+.PHONY: install demo client studio page-for-tests test test-all wheel lint format clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -29,11 +31,27 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/mate demo
 
-test: $(STAMP)
+# The page of the studio, built anew only when its sources changed. `make demo` does not need it.
+client: $(CLIENT)
+
+$(CLIENT): $(CLIENT_SOURCES) | $(STAMP)
+	$(BIN)/python client/build.py
+
+studio: $(STAMP) $(CLIENT)
+	$(BIN)/mate studio
+
+# Without the npm registry everything is tested but the page, whose tests say so.
+page-for-tests: $(STAMP)
+	@$(MAKE) --no-print-directory client || echo "the page was not built: its tests will be skipped" >&2
+
+test: page-for-tests
 	$(PYTEST)
 
-test-all: $(STAMP)
+test-all: page-for-tests
 	$(PYTEST) -m ''
+
+wheel: $(STAMP) $(CLIENT)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -45,5 +63,5 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) out dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out dist .pytest_cache .ruff_cache .hypothesis client/node_modules src/mate/studio/client
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -64,6 +64,7 @@ class GroundedWord:
         attention: (T,) float32, its weight on every frame, summing to 1.
         joints: (J,) float32, each joint's share, summing to 1; all zero where none matters. None if not asked for.
         agreement: cos(Proj(WE(w)), f^m_w).
+        prior: (T,) float32 in [0, 1], the hint from the segmentation, before it is scaled by omega.
     """
 
     text: str
@@ -74,6 +75,7 @@ class GroundedWord:
     attention: np.ndarray
     joints: np.ndarray | None
     agreement: float
+    prior: np.ndarray | None = None
 
     def top_joints(self, count: int = 3) -> list[tuple[str, float]]:
         """The names of the joints with the largest shares, largest first; those without a share are left out."""
@@ -184,6 +186,8 @@ def ground(
     weights = attention[0].repeat_interleave(stride, -1)[:, :frames] / stride
     weights = F.pad(weights, (0, frames - weights.shape[1]))  # the frames beyond the last whole unit are not read
     weights = (weights / weights.sum(-1, keepdim=True)).float().cpu().numpy()
+    hints = hint[0].repeat_interleave(stride, -1)[:, :frames]
+    hints = F.pad(hints, (0, frames - hints.shape[1])).float().cpu().numpy()
     found = tuple(
         GroundedWord(
             word.text,
@@ -194,6 +198,7 @@ def ground(
             weights[n],
             None if shares is None else shares[n],
             float(agreement[0, n]),
+            hints[n],
         )
         for n, word in enumerate(spoken)
     )

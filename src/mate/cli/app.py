@@ -29,6 +29,7 @@ COMMANDS = {
     "ground": ("mate.cli.ground:ground", "Show which frames and joints each word means."),
     "probe": ("mate.cli.probe:probe", "Check that motions do what their prompts say."),
     "evaluate": ("mate.cli.evaluate:evaluate", "Evaluate a generator or motions, by a named protocol."),
+    "studio": ("mate.cli.studio:studio", "See words move the body, in the browser."),
     "export": ("mate.cli.export:export", "Convert motion files to other formats."),
     "bench": ("mate.cli.bench:bench", "Measure speed on this machine."),
     "info": ("mate.cli.info:info", "Say what a file or model is, and under which licence."),

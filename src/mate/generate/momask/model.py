@@ -13,7 +13,7 @@ from mate.errors import MateError
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
-from mate.generate.momask.transformer import MaskedTransformer, Noise
+from mate.generate.momask.transformer import MaskedTransformer, Noise, Tick
 from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
 from mate.generate.postprocess import clean
 from mate.generate.precision import lower
@@ -149,10 +149,12 @@ class MoMaskGenerator(nn.Module):
         numbers: Sequence[int] | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        step: Callable[[int, int], None] | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts; see `mate.generate.base.Generator.sample`.
 
-        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all).
+        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all),
+        `step` (sampling steps done, steps in all); what either raises ends the sampling.
         """
         self.check_texts(texts)
         if seconds is not None and len(seconds) != len(texts):
@@ -165,16 +167,29 @@ class MoMaskGenerator(nn.Module):
         self.eval()
         try:
             motions: list[np.ndarray] = []
+            tick = None if step is None else self._counter(len(texts), step)
             for start in range(0, len(texts), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 motions += self._sample(
-                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock
+                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock, tick
                 )
                 if progress is not None:
                     progress(len(motions), len(texts))
             return motions
         finally:
             self.train(was_training)
+
+    def _counter(self, texts: int, step: Callable[[int, int], None]) -> Tick:
+        """Counts the steps of all chunks for `step`."""
+        total = -(-texts // _CHUNK) * (self.config.sampling.steps + self.config.quantizer.layers - 1)
+        done = 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            step(done, total)
+
+        return tick
 
     def _sample(
         self,
@@ -184,12 +199,13 @@ class MoMaskGenerator(nn.Module):
         numbers: Sequence[int],
         guidance: float | None,
         foot_lock: bool,
+        tick: Tick | None = None,
     ) -> list[np.ndarray]:
         pooled = self.pooled(texts)
         keys = [(number,) for number in numbers]
         frames = frames or self.choose_frames(pooled, seed, keys)
         counts = [-(-count // self.stride) for count in frames]
-        codes, _ = self.fill(pooled, counts, seed, keys, guidance)
+        codes, _ = self.fill(pooled, counts, seed, keys, guidance, tick=tick)
         mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
         features = self.vq.decode_codes(codes, mask).cpu().numpy()
         return [finish(features[i, :count], foot_lock) for i, count in enumerate(frames)]
@@ -266,6 +282,7 @@ class MoMaskGenerator(nn.Module):
         keys: Sequence[tuple],
         guidance: float | None = None,
         given: Tensor | None = None,
+        tick: Tick | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Finds the tokens of motions.
 
@@ -275,6 +292,7 @@ class MoMaskGenerator(nn.Module):
             seed, keys: a motion's random numbers follow from the seed and its key.
             guidance: None: the model's own; 0: without text.
             given: (B, longest, Q) tokens that stay, -1 where they are to be found. None: all are.
+            tick: called after every step.
 
         Returns:
             The decoder's input (B, longest, D) and the tokens (B, longest, Q).
@@ -283,9 +301,9 @@ class MoMaskGenerator(nn.Module):
         noise = self._noise(seed, keys, counts)
         base = self.masked.sample(
             pooled, counts, noise, config, config.guidance if guidance is None else guidance,
-            None if given is None else given[..., 0],
+            None if given is None else given[..., 0], tick,
         )  # fmt: skip
-        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config, given)
+        tokens, probabilities = self.residual.sample(base, pooled, counts, noise, config, given, tick)
         if not config.residual_expected:
             return quantizer.decode(tokens), tokens
         codes = quantizer.expected(tokens[..., 0], probabilities)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.generate.momask.config import SamplingConfig, TransformerConfig
-from mate.generate.momask.transformer import Noise, TextCondition, Trunk, choose, head
+from mate.generate.momask.transformer import Noise, TextCondition, Tick, Trunk, choose, head
 
 
 class ResidualTransformer(nn.Module):
@@ -69,6 +69,7 @@ class ResidualTransformer(nn.Module):
         noise: Noise,
         config: SamplingConfig,
         given: Tensor | None = None,
+        tick: Tick | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All tokens (B, N, Q) from base tokens (B, N), and the probabilities (B, N, Q - 1, K) of the layers above the base.
 
@@ -95,4 +96,6 @@ class ResidualTransformer(nn.Module):
                 tokens[i, :length, q] = choose(logits[i, :length], config.residual_temperature, config.top_k, uniform)
             if given is not None:
                 tokens[..., q] = torch.where(given[..., q] < 0, tokens[..., q], given[..., q])
+            if tick is not None:
+                tick()
         return torch.where(tokens < self.codes, tokens, -1), torch.stack(probabilities, 2)

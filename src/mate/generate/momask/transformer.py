@@ -17,6 +17,8 @@ from mate.generate.momask.config import SamplingConfig, TextConfig, TransformerC
 
 Noise = Callable[[int, str], Tensor]
 """(sample, purpose) -> the next uniform random numbers of that sample."""
+Tick = Callable[[], None]
+"""Called after every step of sampling; what it raises ends the sampling."""
 
 
 class TextNormalizer(nn.Module):
@@ -239,6 +241,7 @@ class MaskedTransformer(nn.Module):
         config: SamplingConfig,
         guidance: float,
         given: Tensor | None = None,
+        tick: Tick | None = None,
     ) -> Tensor:
         """Base tokens (B, max length); beyond a sample's own length they mean nothing.
 
@@ -283,6 +286,8 @@ class MaskedTransformer(nn.Module):
             ids = torch.where(hidden, drawn, ids)
             sure = logits.softmax(-1).gather(-1, ids.clamp(max=self.codes - 1).unsqueeze(-1)).squeeze(-1)
             scores = torch.where(hidden, sure, torch.inf)  # a token that was kept once stays
+            if tick is not None:
+                tick()
         return ids
 
 
