@@ -147,11 +147,14 @@ def make(
         foot_lock: False: without the post-processing of feet.
         progress: told (motions done, motions in all).
     """
-    from mate.checkpoints import WEIGHTS
-    from mate.generate.momask.model import PATCH, MoMaskGenerator
+    from mate.checkpoints import WEIGHTS, model_class
+    from mate.generate.momask.model import PATCH
     from mate.motion.motion import Motion
 
-    model = MoMaskGenerator.from_pretrained(wanted.model, device=device, patch=patch)
+    kind = model_class(wanted.model)
+    if not hasattr(kind, "sample"):
+        raise MateError(f"{wanted.model} is no generator; give --model the folder of one")
+    model = kind.from_pretrained(wanted.model, device=device, patch=patch)
     motions = model.sample(
         wanted.texts, wanted.seconds, wanted.seed, wanted.guidance, foot_lock=foot_lock, progress=progress
     )
