@@ -21,6 +21,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # model_type in config.json -> the class that reads the folder; imported only when asked for.
 MODEL_TYPES = {
     "momask": "mate.generate.momask.model:MoMaskGenerator",
+    "mdm": "mate.generate.mdm.model:MDMGenerator",
     "aligner": "mate.align.aligner:Aligner",
     "evaluator": "mate.evaluate.own_evaluator:OwnEvaluator",
 }
@@ -236,8 +237,18 @@ def from_pretrained(folder: str | Path | None = None, device: str = "cpu") -> An
         MateError: no such model, or a damaged one.
     """
     path = resolve("default" if folder is None else folder)
+    return model_class(path).from_pretrained(path, device=device)
+
+
+def model_class(folder: str | Path) -> Any:
+    """The class that reads a model folder, by the `model_type` in its `config.json`.
+
+    Raises:
+        MateError: no model folder, or a type that this version does not know.
+    """
+    path = resolve(folder)
     kind = read_config(path)["model_type"]
     if kind not in MODEL_TYPES:
         raise MateError(f"{path} is a model of type {kind!r}; this version knows {', '.join(MODEL_TYPES)}")
     module, name = MODEL_TYPES[kind].split(":")
-    return getattr(importlib.import_module(module), name).from_pretrained(path, device=device)
+    return getattr(importlib.import_module(module), name)

@@ -223,16 +223,13 @@ def _folder(folder: Path, prompts: Path, clips: "list[Clip]", plan: "Plan", fps:
 
 def _generator(model: str, no_patch: bool, device: str) -> tuple[Any, dict[str, Any]]:
     """A generator, and what the card says about it."""
-    from importlib import import_module
-
-    from mate.checkpoints import MODEL_TYPES, WEIGHTS, read_config, resolve, sha256
+    from mate.checkpoints import WEIGHTS, model_class, read_config, resolve, sha256
     from mate.errors import MateError
 
     folder = resolve(model)
-    kind = read_config(folder)["model_type"]
-    module, name = MODEL_TYPES.get(kind, ":").split(":")
-    found: Any = getattr(import_module(module), name) if module else None
+    found = model_class(folder)
     if not hasattr(found, "sample"):
+        kind = read_config(folder)["model_type"]
         raise MateError(f"{folder} is a model of type {kind!r}, no motion generator; give --model the folder of one")
     generator = found.from_pretrained(folder, device=device, **({"patch": False} if no_patch else {}))
     patch = folder / "patch.safetensors"

@@ -24,9 +24,18 @@ def generator(
             "-o", "--out", help="The model folder to write; OUT.train beside it keeps what is needed to continue."
         ),
     ],
-    preset: Annotated[str, typer.Option(help="Sizes and schedules: laptop, compact, momask or tiny.")] = "laptop",
+    kind: Annotated[str, typer.Option(help="momask or mdm.")] = "momask",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Sizes and schedules: laptop or tiny; compact or momask (momask); mdm, mdm-50 or mdm-bert (mdm)."
+        ),
+    ] = "laptop",
     stage: Annotated[
-        str, typer.Option(help="vq, decoder, masked, residual, length, several with commas, or all.")
+        str,
+        typer.Option(
+            help="vq, decoder, masked, residual, length (momask); denoiser, length (mdm); several with commas, or all."
+        ),
     ] = "all",
     init: Annotated[Path | None, typer.Option(help="Start from this model folder's weights.")] = None,
     patch: Annotated[
@@ -41,7 +50,7 @@ def generator(
     balance: Annotated[
         float, typer.Option(help="0: every clip alike; 1: every content alike (where the data name contents).")
     ] = 0.0,
-    phases: Annotated[int, typer.Option(help="Frame offsets at which clips become tokens.")] = 2,
+    phases: Annotated[int, typer.Option(help="Frame offsets at which clips become tokens (momask).")] = 2,
     minutes_vq: Annotated[
         float | None, typer.Option(help="End the tokeniser's training after so many minutes.")
     ] = None,
@@ -54,6 +63,9 @@ def generator(
     minutes_residual: Annotated[
         float | None, typer.Option(help="End the residual transformer's training after so many minutes.")
     ] = None,
+    minutes_denoiser: Annotated[
+        float | None, typer.Option(help="End the denoiser's training after so many minutes (mdm).")
+    ] = None,
     minutes_length: Annotated[
         float | None, typer.Option(help="End the length predictor's training after so many minutes.")
     ] = None,
@@ -63,7 +75,7 @@ def generator(
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a generator: tokeniser, masked and residual transformer, length predictor.
+    """Train a generator: MoMask (tokeniser, masked and residual transformer) or MDM (denoiser), and its length predictor.
 
     The run can be stopped at any time (Ctrl-C); the same command continues it.
     """
@@ -74,37 +86,54 @@ def generator(
     import torch
 
     from mate.errors import MateError
-    from mate.generate.momask.config import preset as find_preset
-    from mate.generate.momask.config import with_training
-    from mate.generate.momask.recipe import STAGES, train_generator
+    from mate.generate.mdm import config as mdm_settings
+    from mate.generate.mdm import recipe as mdm
+    from mate.generate.momask import config as momask_settings
+    from mate.generate.momask import recipe as momask
     from mate.text.encoder import TextEncoder
 
+    if kind not in ("momask", "mdm"):
+        raise MateError(f"got --kind {kind!r}, expected momask or mdm")
     if threads:
         torch.set_num_threads(threads)
-    config = with_training(find_preset(preset), seed=seed)
-    if device:
-        config = with_training(config, device=device)
+    changes = {"seed": seed} | ({"device": device} if device else {})
     if steps is not None:
         if steps < 1:
             raise MateError(f"got --steps {steps}, expected 1 or more")
-        config = with_training(config, steps=steps)
+        changes["steps"] = steps
+    known = momask.STAGES if kind == "momask" else mdm.STAGES
     budgets = {
-        "train_vq": minutes_vq,
-        "train_decoder": minutes_decoder,
-        "train_masked": minutes_masked,
-        "train_residual": minutes_residual,
-        "train_length": minutes_length,
+        "vq": minutes_vq,
+        "decoder": minutes_decoder,
+        "masked": minutes_masked,
+        "residual": minutes_residual,
+        "denoiser": minutes_denoiser,
+        "length": minutes_length,
     }
+    ends = {}
     for name, minutes in budgets.items():
         if minutes is not None:
+            if name not in known:
+                raise MateError(f"got --minutes-{name}, but {kind} has the stages {', '.join(known)}")
             if minutes <= 0:
-                raise MateError(f"got --minutes-{name.removeprefix('train_')} {minutes:g}, expected more than 0")
-            config = replace(config, **{name: replace(getattr(config, name), max_minutes=minutes)})
-    reports = train_generator(
-        data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight, balance=balance,
-        phases=phases, init=init, stages=STAGES if stage == "all" else [part.strip() for part in stage.split(",")],
-        command=" ".join(["mate", *sys.argv[1:]]),
-    )  # fmt: skip
+                raise MateError(f"got --minutes-{name} {minutes:g}, expected more than 0")
+            ends[f"train_{name}"] = minutes
+    stages = known if stage == "all" else [part.strip() for part in stage.split(",")]
+    told = " ".join(["mate", *sys.argv[1:]])
+    if kind == "momask":
+        config = momask_settings.with_training(momask_settings.preset(preset), **changes)
+        config = replace(config, **{n: replace(getattr(config, n), max_minutes=m) for n, m in ends.items()})
+        reports = momask.train_generator(
+            data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
+            balance=balance, phases=phases, init=init, stages=stages, command=told,
+        )  # fmt: skip
+    else:
+        config = mdm_settings.with_training(mdm_settings.preset(preset), **changes)
+        config = replace(config, **{n: replace(getattr(config, n), max_minutes=m) for n, m in ends.items()})
+        reports = mdm.train_generator(
+            data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
+            balance=balance, init=init, stages=stages, command=told,
+        )  # fmt: skip
     if as_json:
         typer.echo(
             json.dumps({"model": str(out), "stages": {name: asdict(report) for name, report in reports.items()}})

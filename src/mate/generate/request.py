@@ -1,6 +1,5 @@
 """From prompts to motion files: what `mate generate` does. Checks come first and need no PyTorch."""
 
-import importlib
 import json
 import math
 import os
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mate.checkpoints import MODEL_TYPES, read_config, resolve
+from mate.checkpoints import model_class, read_config, resolve
 from mate.errors import MateError
 from mate.files import atomic_folder
 from mate.formats.save import SUFFIXES, save_motion
@@ -238,6 +237,8 @@ def make(
         raise MateError(f"got the number format {dtype!r}, expected one of {', '.join(DTYPES)}")
     change = None if wanted.change is None else _read_change(wanted.change)
     model = _generator(wanted.model).from_pretrained(wanted.model, device=device, patch=patch, dtype=dtype)
+    if (wanted.steps is not None or change is not None) and not hasattr(model, "timeline"):
+        raise MateError(f"{wanted.model.name} makes whole motions only; for timelines and changes take another --model")
     if wanted.steps is not None:
         motions = [model.timeline(wanted.steps, wanted.seed, wanted.guidance, foot_lock=foot_lock)]
     elif wanted.change is not None and change is not None:
@@ -272,11 +273,9 @@ def make(
 
 def _generator(folder: Path) -> Any:
     """The class of the generator in a model folder. Raises MateError for a model of another kind."""
-    kind = read_config(folder)["model_type"]
-    module, name = MODEL_TYPES.get(kind, ":").split(":")
-    found = getattr(importlib.import_module(module), name) if module.startswith("mate.generate.") else None
-    if found is None:
-        raise MateError(f"{folder} is a model of type {kind!r}, expected a generator")
+    found = model_class(folder)
+    if not hasattr(found, "sample"):
+        raise MateError(f"{folder} is a model of type {read_config(folder)['model_type']!r}, expected a generator")
     return found
 
 

@@ -1,0 +1,296 @@
+"""The whole generator: text encoder, length predictor, diffusion, post-processing; generating, editing, continuing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mate.checkpoints import load_folder, load_strict, save_folder
+from mate.errors import MateError
+from mate.generate.mdm.config import MDMConfig, to_dict
+from mate.generate.mdm.diffusion import MotionDiffusion
+from mate.generate.mdm.known import Known
+from mate.generate.momask.config import from_dict
+from mate.generate.momask.length import LengthPredictor
+from mate.generate.postprocess import clean, lock_feet
+from mate.motion.features import features_to_joints
+from mate.motion.layout import LAYOUT
+from mate.motion.skeleton import HUMANML3D
+from mate.text.encoder import MAX_CHARACTERS, TextEncoder
+from mate.training import mix_seed
+
+MODEL_TYPE = "mdm"
+PATCH = "patch.safetensors"
+FPS = 20.0
+LENGTH_STRIDE = 4  # frames a unit of the length predictor
+_CHUNK = 32  # prompts that run together; memory stays small however many there are
+
+
+class MDMGenerator(nn.Module):
+    """An MDM-type generator (`mate.generate.base.Generator`).
+
+    Attributes:
+        config: see `MDMConfig`.
+        facts: JSON-able facts that stand in config.json: `license`, `training_data`, `figures`, ...
+        encoder: the text encoder, frozen, with the patch applied if there is one.
+    """
+
+    fps = FPS
+
+    def __init__(
+        self,
+        config: MDMConfig,
+        encoder: TextEncoder | None = None,
+        text_dim: int = 384,
+        word_dim: int | None = None,
+        facts: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.config = config
+        self.facts = dict(facts or {})
+        self.text_dim = encoder.dim if encoder is not None else text_dim
+        self.word_dim = encoder.token_dim if encoder is not None else word_dim or text_dim
+        seen = self.word_dim if config.denoiser.words else self.text_dim
+        self.diffusion = MotionDiffusion(config, seen, FPS)
+        self.length = LengthPredictor(config.length, self.text_dim, self.diffusion.max_frames // LENGTH_STRIDE)
+        self._encoder = encoder
+        self._encoder_source: tuple[str, Path | None] = ("all-MiniLM-L6-v2", None)
+
+    @property
+    def min_seconds(self) -> float:
+        """The shortest motion it makes."""
+        return self.config.min_seconds
+
+    @property
+    def max_seconds(self) -> float:
+        """The longest motion it makes."""
+        return self.config.max_seconds
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder; loaded when it is first needed."""
+        if self._encoder is None:
+            name, patch = self._encoder_source
+            self.encoder = TextEncoder.from_pretrained(name, patch=patch)
+        assert self._encoder is not None
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: TextEncoder) -> None:
+        if (encoder.dim, encoder.token_dim) != (self.text_dim, self.word_dim):
+            raise MateError(
+                f"{encoder.model_id} gives vectors of {encoder.dim} numbers, {encoder.token_dim} a word; the generator was trained on "
+                f"{self.text_dim} and {self.word_dim}; give the text encoder that it was trained with"
+            )
+        self._encoder = encoder
+
+    # ------------------------------------------------------------------------------------------------------------- training
+
+    def loss(self, batch: Any, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Named losses of a `MotionTextBatch` of normalised features (both stages at once; the recipe trains them one by one)."""
+        generator = generator or torch.Generator(batch.features.device).manual_seed(0)
+        raw, mask = self.diffusion.normalizer.inverse(batch.features), batch.mask
+        text, text_mask, pooled = self._texts(list(batch.texts))
+        losses = self.diffusion(raw, mask, text, text_mask, generator)
+        losses["length"] = self.length(mask.sum(1) // LENGTH_STRIDE, pooled, generator)
+        return losses
+
+    def _texts(self, texts: list[str]) -> tuple[Tensor, Tensor | None, Tensor]:
+        """(text (B, L, S), its mask or None, pooled (B, S')) on the model's device."""
+        device = self.diffusion.normalizer.mean.device
+        found = self.encoder.encode(texts)
+        pooled = found.pooled.float().to(device)
+        if self.config.denoiser.words:
+            return found.tokens.float().to(device), found.mask.to(device), pooled
+        return pooled.unsqueeze(1), None, pooled
+
+    # ------------------------------------------------------------------------------------------------------------- sampling
+
+    def frames(self, seconds: float) -> int:
+        """round(seconds * fps). Raises MateError for a length that it cannot make."""
+        low, high = self.config.min_seconds, self.config.max_seconds
+        if not (np.isfinite(seconds) and low <= seconds <= high):
+            raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
+        return round(seconds * FPS)
+
+    def check_texts(self, texts: Sequence[str]) -> None:
+        """Raises MateError for an empty prompt or one that is too long."""
+        for i, text in enumerate(texts):
+            which = f"prompt {i + 1}" if len(texts) > 1 else "the prompt"
+            if not text.strip():
+                raise MateError(f"{which} is empty; say in words what the body does")
+            if len(text) > MAX_CHARACTERS:
+                raise MateError(
+                    f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
+                )
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        texts: list[str],
+        seconds: list[float] | None = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
+        known: Sequence[Known | None] | None = None,
+        sampler: str | None = None,
+        steps: int | None = None,
+        foot_lock: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[np.ndarray]:
+        """Motions of the texts; see `mate.generate.base.Generator.sample`.
+
+        Args:
+            known: what each motion must keep (`mate.generate.mdm.known`): it sets the length, `seconds` must be None for all then.
+            sampler: "ddpm", "ddim" or "dpm++" instead of the model's own.
+            steps: evaluations of the denoiser instead of the model's own number.
+            foot_lock: False leaves out the post-processing of feet.
+            progress: is told (motions done, motions in all).
+        """
+        self.check_texts(texts)
+        for name, values in (("lengths", seconds), ("numbers", numbers), ("motions to keep", known)):
+            if values is not None and len(values) != len(texts):
+                raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
+        if known is not None and seconds is not None:
+            raise MateError("got lengths and motions to keep; those set the lengths themselves, leave the lengths out")
+        own = list(range(len(texts)) if numbers is None else numbers)
+        lengths: list[int | None] = [None] * len(texts)
+        if seconds is not None:
+            lengths = [self.frames(value) for value in seconds]
+        kept = list(known or [None] * len(texts))
+        for i, part in enumerate(kept):
+            if part is not None:
+                lengths[i] = self.frames(len(part.features) / FPS)
+        settings = self.config.sampling
+        settings = replace(
+            settings,
+            guidance=settings.guidance if guidance is None else guidance,
+            sampler=sampler or settings.sampler,
+            steps=steps or settings.steps,
+        )
+        replace(self.config, sampling=settings)  # raises for what cannot be
+        was_training = self.training
+        self.eval()
+        try:
+            motions: list[np.ndarray] = []
+            for start in range(0, len(texts), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                features = self._features(texts[part], lengths[part], seed, own[part], kept[part], settings)
+                motions += [self._joints(x, k, foot_lock) for x, k in zip(features, kept[part], strict=True)]
+                if progress is not None:
+                    progress(len(motions), len(texts))
+            return motions
+        finally:
+            self.train(was_training)
+
+    def _features(
+        self,
+        texts: list[str],
+        lengths: Sequence[int | None],
+        seed: int,
+        numbers: Sequence[int],
+        known: Sequence[Known | None],
+        settings: Any,
+    ) -> list[np.ndarray]:
+        """Raw features (T, 263) of each prompt."""
+        text, text_mask, pooled = self._texts(texts)
+        frames = [
+            self._choose_length(pooled[i : i + 1], seed, numbers[i]) if length is None else length
+            for i, length in enumerate(lengths)
+        ]
+        streams = [torch.Generator().manual_seed(mix_seed(seed, number, "noise")) for number in numbers]
+        held = None
+        if any(part is not None for part in known):
+            given = torch.zeros(len(texts), max(frames), LAYOUT.dim)
+            keep = torch.zeros(given.shape, dtype=torch.bool)
+            for i, part in enumerate(known):
+                if part is not None:
+                    given[i, : frames[i]] = torch.from_numpy(part.features)
+                    keep[i, : frames[i]] = torch.from_numpy(part.keep)
+            held = given.to(text.device), keep.to(text.device)
+        features = self.diffusion.sample(text, text_mask, frames, streams, settings, held).cpu().numpy()
+        return [row[:count] for row, count in zip(features, frames, strict=True)]
+
+    def _choose_length(self, pooled: Tensor, seed: int, number: int) -> int:
+        stream = torch.Generator().manual_seed(mix_seed(seed, number, "length"))
+        shortest = max(1, -(-round(self.min_seconds * FPS) // LENGTH_STRIDE))
+        [units] = self.length.sample(
+            pooled, lambda *_: torch.rand(1, self.length.max_tokens, generator=stream),
+            self.config.sampling.length_temperature, shortest,
+        )  # fmt: skip
+        return units * LENGTH_STRIDE
+
+    def _joints(self, features: np.ndarray, known: Known | None, foot_lock: bool) -> np.ndarray:
+        """(T, 263) -> joints (T, 22, 3): cleaned, and back where the kept motion was."""
+        contacts = features[:, LAYOUT.contacts] if "contacts" in self.config.features else None
+        if known is None:
+            return clean(features_to_joints(features), contacts=contacts, foot_lock=foot_lock)
+        joints = clean(features_to_joints(known.close(features)), foot_lock=False)
+        if foot_lock:  # without leading the body after its feet: its path is the kept one
+            joints = lock_feet(joints, FPS, contacts)
+        return known.place(joints)
+
+    # --------------------------------------------------------------------------------------------------------------- folders
+
+    def save_pretrained(
+        self, folder: str | Path, card: str = "", patch: str | Path | None = None, half: bool = True
+    ) -> Path:
+        """Writes the model folder: weights in fp16 (normalisers in fp32), configuration, model card, and the word patch if there is one.
+
+        `half=False` keeps all weights in fp32: twice the size, and nothing of a converted checkpoint is rounded.
+
+        Raises:
+            MateError: the folder cannot be written.
+        """
+        tensors = {
+            name: tensor if not half or "normalizer" in name or not tensor.is_floating_point() else tensor.half()
+            for name, tensor in self.state_dict().items()
+        }
+        name, own_patch = self._encoder_source
+        patch = patch or own_patch
+        config = {
+            "model_type": MODEL_TYPE,
+            "text_encoder": self._encoder.model_id if self._encoder is not None else name,
+            "text_dim": self.text_dim,
+            "word_dim": self.word_dim,
+            "fps": FPS,
+            "skeleton": {"name": HUMANML3D.name, "bone_lengths": list(HUMANML3D.bone_lengths)},
+            "config": to_dict(self.config),
+            **self.facts,
+        }
+        return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True, dtype: str = "fp32") -> Self:
+        """Reads a model folder; computes in fp32.
+
+        Args:
+            folder: as `save_pretrained` writes it, or a hub id.
+            device: where to put it.
+            patch: False leaves the text encoder as it was published, for comparison.
+            dtype: "fp32", the only number format of this kind of model.
+
+        Raises:
+            MateError: no such model, one that was changed or damaged, or another number format.
+        """
+        if dtype != "fp32":
+            raise MateError(f"got the number format {dtype!r}, models of type {MODEL_TYPE} compute in fp32")
+        config, tensors, path = load_folder(folder, MODEL_TYPE)
+        known = ("model_type", "text_encoder", "text_dim", "word_dim", "fps", "skeleton", "config", "sha256")
+        try:
+            settings, name = config["config"], str(config["text_encoder"])
+            text_dim, word_dim = int(config["text_dim"]), int(config["word_dim"])
+        except (KeyError, ValueError) as error:
+            raise MateError(f"{path}: config.json lacks {error}; get the model folder again") from error
+        facts = {k: v for k, v in config.items() if k not in known}
+        model = cls(from_dict(MDMConfig, settings), text_dim=text_dim, word_dim=word_dim, facts=facts)
+        load_strict(model, tensors, path)
+        own_patch = path / PATCH if patch and (path / PATCH).is_file() else None
+        model._encoder_source = (name, own_patch)
+        model.facts.setdefault("license", "not stated")
+        return model.to(device).eval()
