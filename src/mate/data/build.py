@@ -164,9 +164,13 @@ def _finish(
     facts: dict[str, Any],
     every_split_counts: bool,
 ) -> None:
-    """Lists, statistics, meta.jsonl and dataset.json, from what was written, in its order."""
+    """Lists, statistics, meta.jsonl and dataset.json, from what was written, in its order.
+
+    A clip whose meta names a `subset` of its split stands in a list of that name too: test_rare.txt.
+    """
     names: dict[str, list[str]] = {split: [] for split in SPLITS}
     seen: set[str] = set()
+    subsets: dict[str, list[str]] = {}
     rows, sums = 0, np.zeros((2, spec.dim))
     with (root / "meta.jsonl").open("w", encoding="utf-8") as meta_file:
         for clip in written:
@@ -183,11 +187,13 @@ def _finish(
             report.clips[clip.split] += 1
             report.seconds += clip.frames / spec.fps
             meta_file.write(clip.meta)
+            if '"subset"' in clip.meta and (subset := json.loads(clip.meta).get("subset")):
+                subsets.setdefault(f"{clip.split}_{subset}", []).append(clip.name)
     if not seen:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in report.dropped[:3])
         raise MateError(f"no clip was left for the set{': ' + reasons if reasons else ''}")
-    for split in SPLITS:
-        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in names[split]))
+    for split, own in (names | subsets).items():
+        (root / f"{split}.txt").write_text("".join(f"{name}\n" for name in own))
     (root / "all.txt").write_text("".join(f"{name}\n" for split in SPLITS for name in names[split]))
     mean = sums[0] / max(rows, 1)
     std = np.sqrt(np.maximum(sums[1] / max(rows, 1) - mean**2, 1e-10))
@@ -201,6 +207,7 @@ def _finish(
         "feature_dim": spec.dim,
         **unit,
         "clips": report.clips,
+        **({"subsets": {name: len(own) for name, own in sorted(subsets.items())}} if subsets else {}),
         "hours": round(report.seconds / 3600, 3),
         "dropped": len(report.dropped),
         **facts,

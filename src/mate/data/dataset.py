@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mate.data.captions import mirror_caption, mirror_tags
+from mate.data.captions import words as split_words
 from mate.errors import MateError
 from mate.motion.layout import HUMANML3D_FEATURES, KIT_FEATURES, FeatureSpec
 from mate.motion.retarget import mirror as mirror_joints
@@ -71,11 +72,12 @@ def mirrored(sample: Sample) -> Sample:
     meta = dict(sample.meta)
     if "segments" in meta:
         meta["segments"] = [{**segment, "text": mirror_caption(segment["text"])} for segment in meta["segments"]]
+    captions = tuple(Caption(mirror_caption(c.text), mirror_tags(c.tags), c.start, c.end) for c in sample.captions)
     if "words" in meta:
         meta["words"] = [
             {
                 **word,
-                "word": mirror_caption(word["word"]),
+                "word": _mirrored_word(word, captions),
                 "joints": sorted(swap.get(int(j), int(j)) for j in word["joints"]),
             }
             for word in meta["words"]
@@ -83,9 +85,21 @@ def mirrored(sample: Sample) -> Sample:
     for key in ("content", "program"):
         if key in meta:
             meta[key] = json.loads(mirror_caption(json.dumps(meta[key])))
-    captions = tuple(Caption(mirror_caption(c.text), mirror_tags(c.tags), c.start, c.end) for c in sample.captions)
+    if meta.get("source") == "kinwords" and "program" in meta:
+        from mate.data.kinwords.program import mirrored as mirrored_program
+
+        meta["program"] = mirrored_program(meta["program"])
     joints = retarget_to_canonical(mirror_joints(sample.joints))
     return Sample(f"M{sample.name}", joints, captions, sample.split, {**meta, "mirror_of": sample.name})
+
+
+def _mirrored_word(word: dict[str, Any], captions: tuple[Caption, ...]) -> str:
+    """A word of `meta["words"]` as it stands in its mirrored caption: "right" stays in "a right angle"."""
+    if "caption" in word and "index" in word:
+        found = split_words(captions[word["caption"]].text)
+        if word["index"] < len(found) and found[word["index"]].text in (word["word"], mirror_caption(word["word"])):
+            return found[word["index"]].text
+    return mirror_caption(word["word"])
 
 
 def read_captions(path: Path) -> tuple[Caption, ...]:

@@ -1,8 +1,11 @@
-"""The body: from a few dozen channels a frame to the 22 joints, with canonical bone lengths.
+"""The body: from a few dozen channels a frame to the 22 joints of one build.
 
 The trunk, head and arms are forward kinematics of angles; the legs are two-bone inverse kinematics from the hips to planned ankles, so
-that planted feet stay where they are. Shapes: T frames, C channels. Radians and metres inside.
+that planted feet stay where they are. Shapes: T frames, C channels. Radians and metres inside; lengths on the floor and of the legs are
+the canonical body's, and a build scales them.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +25,9 @@ CHANNELS = (
 INDEX = {name: i for i, name in enumerate(CHANNELS)}
 LEFT_ARM = slice(12, 17)
 RIGHT_ARM = slice(17, 22)
+# The mirror image: which channel takes whose place, and which change their sign.
+SWAPPED = np.array([*range(12), *range(17, 22), *range(12, 17)])
+SIGNS = np.array([-1.0 if name == "sway" or name.endswith(("_yaw", "_roll")) else 1.0 for name in CHANNELS])
 ARM = {"left": LEFT_ARM, "right": RIGHT_ARM}
 
 LENGTH = np.array(HUMANML3D.bone_lengths)
@@ -40,7 +46,47 @@ NEUTRAL = {
     12: (0.0, 0.99, 0.04), 13: (0.55, 0.83, -0.02), 14: (-0.55, 0.83, -0.02), 15: (0.0, 0.82, 0.57),
     16: (0.98, -0.16, -0.04), 17: (-0.98, -0.16, -0.04),
 }  # fmt: skip
+
 OFFSET = {j: np.array(d) / np.linalg.norm(d) * LENGTH[j] for j, d in NEUTRAL.items()}
+# How far each channel may go, degrees: healthy adults' ranges of motion, the trunk's over its three joints together.
+RANGES = {
+    "pelvis_pitch": (-100, 75), "pelvis_yaw": (-30, 30), "pelvis_roll": (-20, 20),
+    "chest_pitch": (-30, 75), "chest_yaw": (-45, 45), "chest_roll": (-35, 35),
+    "head_pitch": (-55, 50), "head_yaw": (-78, 78), "head_roll": (-40, 40),
+    "flex": (-60, 182), "abduct": (-45, 170), "twist": (-95, 90), "elbow": (2, 148), "shrug": (-12, 32),
+}  # fmt: skip
+# The range of every channel, (C,) radians; positions are free.
+_RANGE = [RANGES.get(name) or RANGES.get(name.split("_")[-1]) or (-np.inf, np.inf) for name in CHANNELS]
+LOWEST, HIGHEST = (np.array([pair[i] for pair in _RANGE]) * np.pi / 180.0 for i in (0, 1))
+
+
+@dataclass(frozen=True)
+class Build:
+    """Bone lengths as factors on the canonical ones. All bones of the legs share one factor: such a body, retargeted by its legs as
+    HumanML3D does it, keeps its footprints.
+    """
+
+    legs: float = 1.0
+    trunk: float = 1.0
+    shoulders: float = 1.0
+    arms: float = 1.0
+    head: float = 1.0
+
+    @property
+    def factors(self) -> Array:
+        """(22,), one a bone."""
+        out = np.full(22, self.legs)
+        for factor, bones in (
+            (self.trunk, (3, 6, 9)),
+            (self.shoulders, (13, 14, 16, 17)),
+            (self.arms, (18, 19, 20, 21)),
+        ):
+            out[list(bones)] = factor
+        out[[12, 15]] = self.head
+        return out
+
+
+CANONICAL = Build()
 
 
 def rot_x(a: Array) -> Array:
@@ -160,20 +206,32 @@ def place_feet(flat: Array, yaw: Array, pitch: Array) -> tuple[Array, Array]:
     return ankles, balls
 
 
-def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array, pitch: Array, bearing: Array) -> Array:
-    """Joints (T, 22, 3) of the canonical skeleton, float64.
+def solve(
+    channels: Array,
+    root: Array,
+    heading: Array,
+    flat: Array,
+    yaw: Array,
+    pitch: Array,
+    bearing: Array,
+    build: Build = CANONICAL,
+) -> Array:
+    """Joints (T, 22, 3), float64.
 
     Args:
-        channels: (T, C), see CHANNELS.
+        channels: (T, C), see CHANNELS; angles beyond their ranges are held there.
         root: (T, 2) x and z of the path; heading: (T,).
         flat, yaw, pitch: the feet as in `place_feet`; bearing: as in `lower_into_reach`.
+        build: whose bones; it scales the path, the feet and the pelvis' movements with its legs.
     """
-    c = channels
+    c = np.clip(channels, LOWEST, HIGHEST)
+    factors = build.factors
+    offset = {j: OFFSET[j] * factors[j] for j in NEUTRAL}
     joints = np.empty((len(c), 22, 3))
     ankles, balls = place_feet(flat, yaw, pitch)
     pelvis, turn = pelvis_frame(c, root, heading)
-    hip_offsets = [turn @ OFFSET[1], turn @ OFFSET[2]]
-    hips = np.stack([pelvis + offset for offset in hip_offsets])
+    # The legs are solved at canonical size and scaled: all of their bones share one factor.
+    hips = np.stack([pelvis + turn @ (offset[hip] / build.legs) for hip in (1, 2)])
     drop = lower_into_reach(hips, ankles, bearing)
     pelvis[:, 1] -= drop
     hips[:, :, 1] -= drop
@@ -184,20 +242,22 @@ def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array,
         facing = hip_heading + 0.5 * np.arctan2(np.sin(yaw[side] - hip_heading), np.cos(yaw[side] - hip_heading))
         joints[:, knee], joints[:, ankle] = solve_leg(hips[side], ankles[side], facing, side)
         joints[:, ball] = joints[:, ankle] + (balls[side] - ankles[side])
+    pelvis = pelvis * build.legs
+    joints[:, [0, 1, 2, 4, 5, 7, 8, 10, 11]] *= build.legs
     # The trunk: a third of the chest's angles at each spine joint.
     p, y, r = (c[:, INDEX[f"chest_{axis}"]] / 3.0 for axis in ("pitch", "yaw", "roll"))
     step = rot_y(y) @ rot_x(p) @ rot_z(r)
     frame = turn
-    joints[:, 3] = pelvis + frame @ OFFSET[3]
+    joints[:, 3] = pelvis + frame @ offset[3]
     for parent, child in ((3, 6), (6, 9)):
         frame = frame @ step
-        joints[:, child] = joints[:, parent] + frame @ OFFSET[child]
+        joints[:, child] = joints[:, parent] + frame @ offset[child]
     chest = frame @ step
     p, y, r = (c[:, INDEX[f"head_{axis}"]] for axis in ("pitch", "yaw", "roll"))
     neck = chest @ rot_x(0.3 * p)
-    joints[:, 12] = joints[:, 9] + neck @ OFFSET[12]
+    joints[:, 12] = joints[:, 9] + neck @ offset[12]
     head = neck @ rot_y(y) @ rot_x(0.7 * p) @ rot_z(r)
-    joints[:, 15] = joints[:, 12] + head @ OFFSET[15]
+    joints[:, 15] = joints[:, 12] + head @ offset[15]
     for side, arm, (collar, shoulder, elbow, wrist) in (
         (1.0, LEFT_ARM, (13, 16, 18, 20)),
         (-1.0, RIGHT_ARM, (14, 17, 19, 21)),
@@ -206,10 +266,10 @@ def solve(channels: Array, root: Array, heading: Array, flat: Array, yaw: Array,
         # A raised arm takes its shoulder blade with it.
         upward = 0.5 - 0.5 * np.cos(flex) * np.cos(abduct)
         girdle = chest @ rot_z(side * (shrug + 0.45 * upward * upward))
-        joints[:, collar] = joints[:, 9] + chest @ OFFSET[collar]
-        joints[:, shoulder] = joints[:, collar] + girdle @ OFFSET[shoulder]
+        joints[:, collar] = joints[:, 9] + chest @ offset[collar]
+        joints[:, shoulder] = joints[:, collar] + girdle @ offset[shoulder]
         upper = chest @ rot_x(-flex) @ rot_z(side * abduct)
-        joints[:, elbow] = joints[:, shoulder] - upper[..., 1] * LENGTH[elbow]
+        joints[:, elbow] = joints[:, shoulder] - upper[..., 1] * (LENGTH[elbow] * build.arms)
         lower = upper @ rot_y(-side * twist) @ rot_x(-fold)
-        joints[:, wrist] = joints[:, elbow] - lower[..., 1] * LENGTH[wrist]
+        joints[:, wrist] = joints[:, elbow] - lower[..., 1] * (LENGTH[wrist] * build.arms)
     return joints

@@ -5,11 +5,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mate.data.kinwords.body import HIP_WIDTH
-from mate.data.kinwords.curves import integrate, pulse, ramp, smooth
+from mate.data.kinwords.curves import DEGREE, integrate, pulse, ramp, smooth
 from mate.data.kinwords.stage import FPS, FootMove, Stage
 
 Array = np.ndarray
-DEGREE = np.pi / 180.0
 
 
 @dataclass(frozen=True)
@@ -249,23 +248,38 @@ def command(stage: Stage, legs: list[Leg]) -> None:
         fall = 0.5 if not last else min(0.6 + 0.12 * abs(leg.ahead), 0.45 * (leg.end - leg.start))
         start, end = leg.start - (0.25 if i else 0.0), leg.end + (0.0 if last else 0.25)
         going = ramp(t, start, start + rise) * (1.0 - ramp(t, end - fall, end))
-        stage.ahead += leg.ahead * going
-        stage.aside += leg.aside * going
+        full = 1.0
         if leg.turning:
             a = leg.start if leg.turn_start is None else leg.turn_start
             b = leg.end if leg.turn_end is None else leg.turn_end
             soft = 0.35 * (b - a)
             shape = going if leg.even else ramp(t, a, a + soft) * (1.0 - ramp(t, b - soft, b))
-            # Keep the angle exact whatever the ramps take away.
+            # Keep the angle exact whatever the ramps take away; on a circle the way round it, too.
             area = float(shape[(t >= a - 0.25) & (t <= b + 0.25)].sum()) / FPS
-            stage.turning += leg.turning * (b - a) / max(area, 1e-6) * shape
+            rate = (b - a) / max(area, 1e-6)
+            stage.turning += leg.turning * rate * shape
+            full = rate if leg.even else 1.0
+        stage.ahead += leg.ahead * full * going
+        stage.aside += leg.aside * going
 
 
-def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None:
+def steps(
+    stage: Stage,
+    legs: list[Leg],
+    first: int,
+    limp_side: int = 0,
+    number: int | None = None,
+    over: tuple[int, float] | None = None,
+) -> None:
     """Footsteps and the gait's body movement for a bout. Call after `Stage.plan_root`.
 
     Landing i is at phase i + 2 (1 - duty), phase counted in steps from the start; each foot stands where the root is in the
     middle of its stance.
+
+    Args:
+        first: the foot that steps first, 0 left, 1 right; limp_side: the sore one.
+        number: how many steps, where it is not for the speed to say.
+        over: a foot and about when (seconds) it steps over something; the other one follows. Noted in `Stage.spans`.
     """
     t, rng = stage.t, stage.rng
     start, end = legs[0].start, legs[-1].end
@@ -276,7 +290,7 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
     duty0, duty1 = legs[0].gait.duty, legs[-1].gait.duty
     total = float(phase[-1])
     lead = 2.0 * (1.0 - duty0)
-    count = max(2, round(total - lead + 1.0))
+    count = number or max(2, round(total - lead + 1.0))
     sideways = bool(legs[0].aside) and not legs[0].ahead
     if sideways:
         count += count % 2  # the foot that leads steps first, the other closes up last
@@ -307,12 +321,23 @@ def steps(stage: Stage, legs: list[Leg], first: int, limp_side: int = 0) -> None
     lift_h, toe_off, strike, width, early = (
         np.interp(0.5 * (land_t + lift_t), t, params[k]) for k in ("lift", "toe_off", "strike", "width", "early")
     )
-    width = np.where(middle >= 1e8, np.maximum(width, 1.0), width)
+    width = np.where(middle >= 1e8, 1.0, width)
+    lift_h = np.minimum(lift_h, 0.46)  # higher the ankle meets the hip
+    if over is not None:
+        own = np.flatnonzero((feet == over[0]) & (index > 0) & (index < count - 2))
+        leads = own[np.argmin(np.abs(0.5 * (land_t + lift_t)[own] - over[1]))] if len(own) else 1
+        both = slice(leads, leads + 2)
+        lift_h[both], early[both], toe_off[both] = (0.36, 0.4), 1.0, (20.0, 40.0)
+        # Each foot takes its time over the thing: up to just before the other one needs to leave.
+        lift_t[both] -= 0.06
+        land_t[both] += 0.04
+        lift_t[leads + 1] = max(lift_t[leads + 1], land_t[leads] + 0.02)
+        stage.spans["step_over"] = (float(lift_t[leads]), float(land_t[leads + 1]))
     # Stepping aside, the foot that leads goes further and the other only closes up to it: they never cross.
     apart = np.zeros(count)
     if sideways:
         stride = 2.0 * abs(legs[0].aside) / legs[0].gait.cadence
-        spread = max(0.0, 0.5 * stride - 2.0 * HIP_WIDTH * legs[0].gait.width + 0.16) / 2.0
+        spread = max(0.0, 0.5 * stride - 2.0 * HIP_WIDTH * stage.person.stance * legs[0].gait.width + 0.16) / 2.0
         leader = 0 if legs[0].aside > 0 else 1
         apart = np.sign(legs[0].aside) * np.where(feet == leader, spread, -spread)
         apart[-2:] = 0.0
@@ -402,7 +427,7 @@ def _sway(
     stage.add("chest_pitch", 0.5 * lean)
     stage.add("head_pitch", -0.75 * lean)
     for side, sign in (("left", -1.0), ("right", 1.0)):
-        move = sign * swing
+        move = sign * swing * (1.0 - sign * stage.person.uneven)
         stage.add(f"{side}_flex", on * (p["arms"] * move + p["flex"]) * DEGREE)
         stage.add(f"{side}_elbow", on * (p["elbow"] - 14.0 + 0.35 * p["arms"] * move) * DEGREE)
         stage.add(f"{side}_abduct", on * (p["abduct"] - 9.0 + 0.05 * p["arms"]) * DEGREE)

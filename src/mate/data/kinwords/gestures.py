@@ -1,4 +1,4 @@
-"""What arms and head do: raise, lower, wave, punch, throw, clap, point, cross; nod, shake, look.
+"""What arms and head do: raise, lower, wave, punch, throw, clap, point, cross, salute; nod, shake, look; shrug, lean.
 
 Every function writes layers onto a Stage between `start` and `end` seconds. Arm poses are (flex, abduct, twist, elbow, shrug) in degrees:
 flex lifts the arm forward, abduct sideways, twist turns the upper arm inwards, elbow folds.
@@ -6,13 +6,20 @@ flex lifts the arm forward, abduct sideways, twist turns the upper arm inwards, 
 
 import numpy as np
 
-from mate.data.kinwords.curves import keys, pulse, ramp
-from mate.data.kinwords.gaits import DEGREE
+from mate.data.kinwords.body import INDEX
+from mate.data.kinwords.curves import DEGREE, integrate, keys, pulse, ramp
 from mate.data.kinwords.stage import SIDES, Stage
 
 Array = np.ndarray
 
 NEUTRAL_ARM = (2.0, 9.0, 8.0, 14.0, 0.0)
+# Arms that go somewhere and stay there.
+HELD = {
+    "salute": (115, 37, 59, 111, 4),
+    "touch_head": (142, 27, 67, 99, 4),
+    "hands_on_hips": (-22, 38, 53, 96, 0),
+    "spread": (6, 87, 0, 6, 0),
+}
 
 
 def sides(side: str) -> tuple[str, ...]:
@@ -21,10 +28,16 @@ def sides(side: str) -> tuple[str, ...]:
 
 
 def idle(stage: Stage, energy: float = 1.0) -> None:
-    """Standing: arms at rest, breathing, small sway of weight and gaze. Written once a clip, under everything else."""
-    t, rng = stage.t, stage.rng
+    """Standing as this person stands: posture, arms at rest, breathing, sway of weight and gaze. Once a clip, under all else."""
+    t, rng, who = stage.t, stage.rng, stage.person
+    rest = np.add(NEUTRAL_ARM, (0.0, who.arms_out, 0.0, who.elbows, 0.0))
+    stage.add("height", -who.knees)
+    stage.add("chest_pitch", who.stoop * DEGREE)
+    # A rounded back pushes the head forward; the eyes stay level.
+    stage.add("head_pitch", (who.chin - 0.8 * who.stoop) * DEGREE)
+    stage.add("chest_roll", who.slant * DEGREE)
     for side in SIDES:
-        pose = np.array(NEUTRAL_ARM) + rng.normal(0.0, (2.5, 1.5, 4.0, 4.0, 0.0))
+        pose = rest + rng.normal(0.0, (2.5, 1.0, 4.0, 2.5, 0.0))
         for name, value in zip(("flex", "abduct", "twist", "elbow", "shrug"), pose, strict=True):
             stage.add(f"{side}_{name}", value * DEGREE)
     breath = np.sin(2 * np.pi * rng.uniform(0.22, 0.32) * t + rng.uniform(0, 6))
@@ -32,17 +45,19 @@ def idle(stage: Stage, energy: float = 1.0) -> None:
     for side in SIDES:
         stage.add(f"{side}_shrug", 1.2 * breath * DEGREE)
         stage.add(f"{side}_abduct", 0.5 * breath * DEGREE)
-    stage.add("sway", 0.008 * energy * _wander(t, rng))
-    stage.add("shift", 0.006 * energy * _wander(t, rng))
-    stage.add("head_yaw", 4.0 * energy * _wander(t, rng) * DEGREE)
-    stage.add("head_pitch", (rng.normal(0.0, 2.5) + 2.0 * energy * _wander(t, rng)) * DEGREE)
-    stage.add("chest_yaw", 1.5 * energy * _wander(t, rng) * DEGREE)
+    sway, shift, gaze, nod, twist = _wander(t, rng, 5)
+    stage.add("sway", 0.008 * energy * sway)
+    stage.add("shift", 0.006 * energy * shift)
+    stage.add("head_yaw", 4.0 * energy * gaze * DEGREE)
+    stage.add("head_pitch", (rng.normal(0.0, 2.5) + 2.0 * energy * nod) * DEGREE)
+    stage.add("chest_yaw", 1.5 * energy * twist * DEGREE)
 
 
-def _wander(t: Array, rng: np.random.Generator) -> Array:
-    """A slow, aimless curve of about unit size, (T,)."""
-    f, p = rng.uniform((0.08, 0.18, 0.3), (0.16, 0.3, 0.5)), rng.uniform(0, 2 * np.pi, 3)
-    return (np.sin(2 * np.pi * t[:, None] * f + p) * (0.9, 0.5, 0.25)).sum(axis=1)
+def _wander(t: Array, rng: np.random.Generator, number: int) -> Array:
+    """Slow, aimless curves of about unit size, (number, T)."""
+    slow, quick = np.array([0.08, 0.18, 0.3]), np.array([0.16, 0.3, 0.5])
+    f, p = rng.uniform(slow, quick, (number, 3)), rng.uniform(0, 2 * np.pi, (number, 3))
+    return np.array([0.9, 0.5, 0.25]) @ np.sin(2 * np.pi * f[..., None] * t + p[..., None])
 
 
 def _degrees(*pose: float) -> Array:
@@ -265,11 +280,64 @@ def cross(stage: Stage, start: float, end: float, hold: bool) -> None:
     stage.draw_arm("right", weight, _degrees(42, 4, 62, 98, 0))
 
 
-def swing_arms(stage: Stage, side: str, start: float, end: float, period: float, size: float, sense: float) -> None:
-    """Swings the straight arm in circles at the shoulder (`sense` +1: forward over the top)."""
+def held(stage: Stage, action: str, side: str, start: float, end: float, hold: bool) -> None:
+    """Brings an arm (or both) to a pose of HELD and keeps it there, beyond `end` where it is to `hold`."""
+    t = stage.t
+    rise = min(0.7, 0.35 * (end - start))
+    for s in sides(side):
+        weight = ramp(t, start, start + rise) * (1.0 if hold else 1.0 - ramp(t, end - rise, end))
+        stage.draw_arm(s, weight, _degrees(*HELD[action]) + stage.rng.normal(0, 2.0, 5) * DEGREE)
+
+
+def still(stage: Stage, part: str, start: float, end: float) -> None:
+    """Keeps "arms", "left arm", "right arm" or "head" from moving against the trunk, from `start` to `end`."""
+    weight = pulse(stage.t, start - 0.3, end + 0.3, 0.3)
+    if part == "head":
+        stage.draw(weight, head_pitch=stage.base[:, INDEX["head_pitch"]].mean(), head_yaw=0.0, head_roll=0.0)
+        return
+    for side in SIDES if part == "arms" else (part.split()[0],):
+        pose = np.add(NEUTRAL_ARM, (0.0, stage.person.arms_out, 0.0, stage.person.elbows, 0.0))
+        stage.draw_arm(side, weight, pose * DEGREE)
+    if part == "arms":
+        # Who does not swing the arms does not swing the shoulders either.
+        stage.draw(0.8 * weight, chest_yaw=0.0)
+
+
+def shrug(stage: Stage, start: float, end: float, times: int) -> None:
+    """Lifts both shoulders and lets them drop."""
+    beat = 0.5 - 0.5 * np.cos(2 * np.pi * times * (stage.t - start) / (end - start))
+    beat = beat * ((stage.t > start) & (stage.t < end))
+    for s in SIDES:
+        stage.add(f"{s}_shrug", 22 * DEGREE * beat)
+        stage.add(f"{s}_elbow", 16 * DEGREE * beat)
+        stage.add(f"{s}_abduct", 6 * DEGREE * beat)
+    stage.add("head_pitch", -4 * DEGREE * beat)
+
+
+def lean(stage: Stage, side: str, start: float, end: float, hold: bool, extent: float = 1.0) -> None:
+    """Leans the upper body to a side."""
+    rise = min(0.8, 0.35 * (end - start))
+    weight = ramp(stage.t, start, start + rise) * (1.0 if hold else 1.0 - ramp(stage.t, end - rise, end))
+    sign = 1.0 if side == "left" else -1.0
+    stage.add("chest_roll", -sign * 27 * extent * DEGREE * weight)
+    stage.add("pelvis_roll", -sign * 5 * extent * DEGREE * weight)
+    stage.add("sway", -sign * 0.03 * extent * weight)
+    # The arms hang down, they do not lean with the trunk.
+    stage.add(f"{side}_abduct", 14 * extent * DEGREE * weight)
+    stage.add(f"{'right' if side == 'left' else 'left'}_abduct", -8 * extent * DEGREE * weight)
+
+
+def swing_arms(
+    stage: Stage, side: str, start: float, end: float, period: float, size: float, sense: float, times: int = 0
+) -> None:
+    """Swings the straight arm in circles at the shoulder (`sense` +1: forward over the top), `times` times or all through."""
     t = stage.t
     rise = min(0.6, 0.3 * (end - start))
-    angle = 2 * np.pi * (t - start) / period * sense
+    turned = (t - start) / period
+    if times:
+        pace = integrate(pulse(t, start + 0.5 * rise, end - 0.5 * rise, 0.3), t[1] - t[0])
+        turned = times * pace / pace[-1]
+    angle = 2 * np.pi * turned * sense
     for s in sides(side):
         values = np.empty((len(t), 5))
         values[:] = _degrees(0, 84, 0, 6, 2)

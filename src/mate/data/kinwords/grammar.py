@@ -5,15 +5,18 @@ A wording writes its verbs in square brackets in the base form, `[walk] forward`
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from mate.data.captions import words as split_words
-from mate.data.kinwords.words import CONCEPTS, HELD_OUT, JOINTS, MOCAP_CONTENTS
+from mate.data.kinwords.concepts import CONCEPTS
+from mate.data.kinwords.words import HELD_OUT, JOINTS, MOCAP_CONTENTS
 from mate.data.wordings import paraphrases
+
+FPS = 20
 
 SUBJECTS = ("a person", "someone", "a man", "a woman", "the figure")
 SUBJECTS_UNSEEN = ("somebody", "the actor")
@@ -30,11 +33,21 @@ CONNECTIVES: dict[int, tuple[str, ...]] = {
         "{s} {0} and then {1}, and finally {2}", "before {1:ing}, {s} {0}, and then {p} {2}",
         "{s} first {0}, then {1}, and lastly {2}",
     ),
+    4: (
+        "{s} {0}, then {1}, then {2}, then {3}", "{s} {0}, {1}, {2} and then {3}",
+        "first {s} {0}, next {p} {1}; after that, {p} {2} and then {3}",
+        "{s} {0} and then {1}; after that, {p} {2}, and finally {3}", "before {1:ing}, {s} {0}; then {p} {2} and finally {3}",
+        "{s} {1} after {0:ing}, then {2}, and lastly {3}",
+    ),
 }  # fmt: skip
 CONNECTIVES_UNSEEN: dict[int, tuple[str, ...]] = {
     2: ("{s} {0} before {1:ing}", "after {0:ing}, {s} {1}", "{s} {0}, followed by {1:ing}"),
     3: (
         "{s} {0} before {1:ing}, and then {p} {2}", "after {0:ing}, {s} {1} and then {2}", "{s} {0}, followed by {1:ing} and {2:ing}",
+    ),
+    4: (
+        "{s} {0} before {1:ing}, and then {p} {2} before {3:ing}", "after {0:ing}, {s} {1}, followed by {2:ing} and {3:ing}",
+        "{s} {0}, followed by {1:ing}, {2:ing} and {3:ing}",
     ),
 }  # fmt: skip
 WHILE = ("{a} while {b:ing}", "{a} and {b} at the same time", "{a}, {b:ing} all the while", "{b} while {a:ing}")
@@ -46,6 +59,8 @@ ADVERBS = {
     "slight": ("slightly", "a little", "a bit"),
     "big": ("with a big movement", "widely"),
     "high": ("high", "high up", "up high"),
+    "long": ("with long steps", "with big steps", "taking big steps"),
+    "short": ("with short steps", "with small steps", "taking small steps"),
 }
 ADVERBS_UNSEEN = {
     "slow": ("unhurriedly",),
@@ -53,6 +68,34 @@ ADVERBS_UNSEEN = {
     "slight": ("a touch",),
     "big": ("amply",),
     "high": ("loftily",),
+    "long": ("with wide steps",),
+    "short": ("with tiny steps",),
+}
+# What does not move; {part} is an arm with its side.
+NEGATIONS = {
+    "arms": (
+        "without moving the arms", "with the arms still", "keeping the arms still", "not moving the arms", "without using the arms",
+        "with arms that do not move",
+    ),
+    "head": (
+        "without moving the head", "with the head still", "keeping the head still", "not moving the head", "without turning the head",
+        "with a head that does not move",
+    ),
+    "feet": (
+        "without moving the feet", "with both feet in place", "keeping both feet in place", "not moving the feet", "without taking a step",
+        "without stepping",
+    ),
+    "arm": (
+        "without moving the {part}", "with the {part} still", "keeping the {part} still", "not moving the {part}",
+        "without using the {part}",
+        "leaving the {part} still",
+    ),
+}  # fmt: skip
+NEGATIONS_UNSEEN = {
+    "arms": ("with motionless arms", "with the arms at rest"),
+    "head": ("with a motionless head", "with the head at rest"),
+    "feet": ("with motionless feet", "with the feet at rest"),
+    "arm": ("with a motionless {part}", "with the {part} at rest"),
 }
 COUNTS = {
     1: ("once", "one time"),
@@ -75,7 +118,7 @@ SILENT = frozenset(
     {
         "the", "a", "an", "is", "are", "of", "with", "to", "in", "and", "on", "as", "at", "from", "it", "its", "for", "by",
         "while", "all", "or", "if", "were", "then", "first", "next", "that", "after", "before", "he", "she", "they", "same",
-        "during",
+        "during", "does", "do", "followed", "finally", "lastly", "afterwards",
     }
 )  # fmt: skip
 PARTS = {
@@ -90,6 +133,13 @@ TURNING = frozenset(
         "curve", "curves", "curving", "around", "halfway", "half", "back",
     }
 )  # fmt: skip
+OVER = frozenset(
+    {
+        "step", "steps", "stepping", "over", "obstacle", "something", "bar", "box", "low", "leading", "first", "left", "right", "leg",
+        "foot",
+        "hurdle", "clear", "clears", "clearing", "surmount", "surmounts", "surmounting", "front",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,7 +150,8 @@ class Phrase:
         concept: a key of CONCEPTS.
         slots: fillers of the braces.
         adverbs: keys of ADVERBS; count: how many times, 0 for none.
-        start, end: seconds; turn: the seconds of the turn inside it, if there is one.
+        start, end: seconds; turn: the seconds of the turn (or the step over something) inside it, if there is one.
+        without: what does not move, see NEGATIONS.
         region: a key of JOINTS, with the side in front where it has one: "left arm".
     """
 
@@ -112,6 +163,7 @@ class Phrase:
     end: float
     region: str
     turn: tuple[float, float] | None = None
+    without: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +253,9 @@ def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool, progress
     """A wording for a phrase; `progressive` allows "is walking"."""
     concept = CONCEPTS[phrase.concept]
     # They name no slot but the side, and leave no room for an adverb or a count.
-    plain_event = not phrase.adverbs and not phrase.count and phrase.slots.get("go", "walk") == "walk"
+    plain_event = (
+        not phrase.adverbs and not phrase.count and not phrase.without and phrase.slots.get("go", "walk") == "walk"
+    )
     further = further_wordings(phrase.concept) if plain_event and not unseen else ()
     if further and rng.random() < FURTHER_SHARE:
         text = pick(further, rng)
@@ -216,7 +270,7 @@ def word_phrase(phrase: Phrase, rng: np.random.Generator, unseen: bool, progress
             text = f"{words} {text}"
         else:
             text = f"{text} {words}"
-    if phrase.count:
+    if phrase.count and "{number}" not in concept.seen[0]:
         text = f"{text} {pick(COUNTS[phrase.count], rng)}"
     finite, participle = spoken(text, third), spoken(text, ing)
     plain = text.replace("[", "").replace("]", "")
@@ -247,6 +301,7 @@ def _event(
     """The pieces of text of one event (one phrase, or two at the same time) in the forms of `Wording`."""
     wordings = [word_phrase(phrase, rng, unseen, progressive) for phrase in phrases]
     pattern = "{a}" if len(phrases) == 1 else pick(WHILE_UNSEEN if unseen and rng.random() < 0.5 else WHILE, rng)
+    still = [_negation(phrase, rng, unseen) for phrase in phrases]
     forms: dict[str, list[Piece]] = {}
     for form in ("third", "ing", "base"):
         pieces: list[Piece] = []
@@ -261,10 +316,21 @@ def _event(
                 if after_pronoun:
                     own = "base" if pronoun == "they" else "third"
                 pieces.append((getattr(wordings[which], own), phrases[which]))
+                pieces += still[which]
             else:
                 pieces.append((piece, None))
         forms[form] = pieces
     return forms
+
+
+def _negation(phrase: Phrase, rng: np.random.Generator, unseen: bool) -> list[Piece]:
+    """What a phrase says of something that does not move: words about that part, throughout."""
+    if not phrase.without:
+        return []
+    kind = phrase.without.split()[-1]
+    text = pick((NEGATIONS_UNSEEN if unseen else NEGATIONS)[kind], rng).replace("{part}", phrase.without)
+    region = {"arms": "arm", "feet": "foot"}.get(kind, phrase.without)
+    return [(" ", None), (text, replace(phrase, region=region, turn=None))]
 
 
 def caption(
@@ -321,13 +387,14 @@ def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
             part = PARTS[word]
             region = f"{side} {part}" if side and part not in ("head", "trunk", "hips") else part
         start, end = phrase.start, phrase.end
-        if phrase.turn is not None and word in TURNING:
+        if phrase.turn is not None and word in (OVER if phrase.concept == "step_over" else TURNING):
             start, end = phrase.turn
         out.append(
             {
                 "word": word,
                 "start": round(start, 3),
                 "end": round(end, 3),
+                "frames": [round(start * FPS), round(end * FPS)],
                 "joints": list(JOINTS[region]),
                 "at": at + found.start,
             }
@@ -338,11 +405,28 @@ def _ground(text: str, phrase: Phrase, at: int) -> list[dict]:
 def training_wordings() -> list[str]:
     """Every training wording in both forms, with the slots empty: what must not hold a held-out word."""
     out: list[str] = [*SUBJECTS, *WHILE, *(c for group in CONNECTIVES.values() for c in group)]
-    out += [a for group in ADVERBS.values() for a in group] + [c for group in COUNTS.values() for c in group]
+    out += [text for table in (ADVERBS, COUNTS, NEGATIONS) for group in table.values() for text in group]
     for name, concept in CONCEPTS.items():
         for text in (*concept.seen, *further_wordings(name)):
             out += [spoken(text, third), spoken(text, ing)]
     return out
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """The words of motion (all but the silent ones) of the training wordings, and those that only held-out wordings have, in base form."""
+    slots = "left right up forward clockwise anticlockwise counterclockwise small big two three four five degrees"
+
+    def of(texts: Iterable[str]) -> set[str]:
+        plain = (re.sub(r"\{[^}]*\}", " ", text).replace("[", "").replace("]", "") for text in texts)
+        return {word.text for text in plain for word in split_words(text)} - SILENT
+
+    seen = [text for name, concept in CONCEPTS.items() for text in (*concept.seen, *further_wordings(name))]
+    unseen = [text for concept in CONCEPTS.values() for text in concept.unseen]
+    seen += [text for table in (ADVERBS, COUNTS, NEGATIONS) for group in table.values() for text in group]
+    unseen += [text for table in (ADVERBS_UNSEEN, NEGATIONS_UNSEEN) for group in table.values() for text in group]
+    training = of([*seen, slots])
+    forms = {form(word) for word in training for form in (third, ing)}
+    return {"training": sorted(training), "held out": sorted(of(unseen) - training - forms)}
 
 
 def held_out_in(text: str) -> list[str]:

@@ -1,12 +1,15 @@
 """Playing a program: its events onto a Stage, and the joints that come of it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mate.data.kinwords import gestures, postures
 from mate.data.kinwords.actions import Event
-from mate.data.kinwords.gaits import DEGREE, GAITS, Leg, command, paced, steps
+from mate.data.kinwords.body import CANONICAL, Build
+from mate.data.kinwords.curves import DEGREE
+from mate.data.kinwords.gaits import GAITS, Leg, command, paced, steps
+from mate.data.kinwords.person import Person
 from mate.data.kinwords.program import Program
 from mate.data.kinwords.stage import FPS, Stage
 
@@ -42,7 +45,7 @@ def _compatible(a: Event | None, b: Event) -> bool:
         return False
     first, second = a.values["legs"][-1], b.values["legs"][0]
     alike = 0.4 < first[1] / second[1] < 2.5 if min(first[1], second[1]) > 0.3 else False
-    return alike and not {"limp", "skip"} & {a.action, b.action}
+    return alike and not {"limp", "skip", "steps", "steps_back", "step_over"} & {a.action, b.action}
 
 
 def _legs(bout: list[Event], program: Program, margin: float) -> list[Leg]:
@@ -54,11 +57,8 @@ def _legs(bout: list[Event], program: Program, margin: float) -> list[Leg]:
         for entry in event.values["legs"]:
             seconds, ahead, aside, turn = entry[:4]
             pace = float(np.hypot(ahead, aside))
-            own = (
-                paced(gait, pace)
-                if pace > 0 and gait.speed > 0
-                else replace(gait, cadence=gait.cadence * event.values.get("cadence", 1.0))
-            )
+            own = paced(gait, pace) if pace > 0 and gait.speed > 0 else gait
+            own = replace(own, cadence=own.cadence * event.values.get("cadence", 1.0))
             end = min(at + seconds, event.end)
             if len(entry) > 4:
                 a, b = at + entry[4], at + min(entry[5], seconds)
@@ -85,28 +85,42 @@ def _legs(bout: list[Event], program: Program, margin: float) -> list[Leg]:
     return out
 
 
-def _styled(legs: list[Leg], style: dict[str, float], lean: float) -> list[Leg]:
-    """The legs as one body goes them: its own factors on the gait's numbers, its own lean (degrees)."""
+def _styled(legs: list[Leg], who: Person) -> list[Leg]:
+    """The legs as one person goes them."""
     out = []
     for leg in legs:
-        own = {name: getattr(leg.gait, name) * factor for name, factor in style.items()}
-        out.append(replace(leg, gait=replace(leg.gait, lean=leg.gait.lean + lean, **own)))
+        own = {name: getattr(leg.gait, name) * factor for name, factor in who.style.items()}
+        own["cadence"] = leg.gait.cadence * who.steps
+        out.append(replace(leg, gait=replace(leg.gait, lean=leg.gait.lean + who.lean, **own)))
     return out
 
 
-def play(program: Program, rng: np.random.Generator) -> Array:
-    """Joints (T, 22, 3) float32 of a program; the body's details come from `rng`."""
+@dataclass(frozen=True)
+class Played:
+    """A program played by a person.
+
+    Attributes:
+        stage: everything that was laid out, on its own clock; `kept`: its frames that make the clip.
+    """
+
+    stage: Stage
+    kept: slice
+
+    def joints(self, build: Build = CANONICAL, mirror: bool = False) -> Array:
+        """Joints (T, 22, 3) float32 of a build, or of its mirror image."""
+        return self.stage.joints(build, mirror)[self.kept].astype(np.float32)
+
+
+def play(program: Program, person: Person, rng: np.random.Generator) -> Played:
+    """Lays a program out; what is never twice the same in one body comes from `rng`."""
     frames = round(program.seconds * FPS)
     margin = round(RUN_IN * FPS) + 4
     before, after = margin if program.moving_start else 0, margin if program.moving_end else 0
     t = np.arange(-before, frames + after) / FPS
-    stage = Stage(t, rng)
+    stage = Stage(t, person, rng)
     gestures.idle(stage)
-    names = ("arms", "lift", "width", "bob", "twist", "sway")
-    style: dict[str, float] = dict(zip(names, np.exp(rng.normal(0.0, 0.14, len(names))).tolist(), strict=True))
-    lean = float(rng.normal(0.0, 1.5))
     grouped = _bouts(program.events)
-    bouts = [_styled(_legs(bout, program, RUN_IN), style, lean) for bout in grouped]
+    bouts = [_styled(_legs(bout, program, RUN_IN), person) for bout in grouped]
     for legs in bouts:
         command(stage, legs)
     for event in program.events:
@@ -118,9 +132,11 @@ def play(program: Program, rng: np.random.Generator) -> Array:
         if leg.aside or leg.ahead == 0.0:
             # The foot on the side one goes to steps first.
             first = 0 if (leg.aside or leg.turning) > 0 else 1
-        steps(stage, legs, first, 0 if bout[0].side == "left" else 1)
-    joints = stage.joints()
-    return joints[before : before + frames].astype(np.float32)
+        values, own_side = bout[0].values, 0 if bout[0].side == "left" else 1
+        over = (own_side, bout[0].start + values["over"]) if "over" in values else None
+        steps(stage, legs, first, own_side, values.get("steps"), over)
+    stage.jitter = person.jitter(len(t), rng)
+    return Played(stage, slice(before, before + frames))
 
 
 def _act(stage: Stage, event: Event, program: Program) -> None:
@@ -132,6 +148,9 @@ def _act(stage: Stage, event: Event, program: Program) -> None:
         _head(stage, event, last)
     elif event.kind == "body":
         _body(stage, event, program, last)
+    if event.without and event.without != "feet":
+        keep = program.seconds + 9.0 if last and event.kind == "body" else event.end
+        gestures.still(stage, event.without, event.start, keep)
     if event.meanwhile is not None:
         after = () if last else (event,)
         _act(stage, event.meanwhile, replace(program, events=(event.meanwhile, *after)))
@@ -164,10 +183,14 @@ def _arms(stage: Stage, event: Event, program: Program, last: bool) -> None:
         gestures.clap(stage, a, b, v["times"])
     elif name == "point":
         gestures.point(stage, side, a, b, v["where"], last)
+    elif name in gestures.HELD:
+        gestures.held(stage, name, side, a, b, last)
+    elif name == "shrug":
+        gestures.shrug(stage, a, b, v["times"])
     elif name == "cross":
         gestures.cross(stage, a, b, last)
     elif name == "circle_arm":
-        gestures.swing_arms(stage, side, a, b, v["period"], v["size"], v["sense"])
+        gestures.swing_arms(stage, side, a, b, v["period"], v["size"], v["sense"], event.count)
 
 
 def _head(stage: Stage, event: Event, last: bool) -> None:
@@ -193,6 +216,20 @@ def _body(stage: Stage, event: Event, program: Program, last: bool) -> None:
     elif name == "stand_up" and event is events[0]:
         # After a "sit" the sitting itself ends with getting up.
         postures.sit(stage, None, (a, b))
+    elif name == "lie_down":
+        up = next((e for e in events if e.action == "get_up" and e.start >= b), None)
+        postures.lie(stage, (a, b), None if up is None else (up.start, up.end))
+    elif name == "get_up" and event is events[0]:
+        # After "lie down" the lying itself ends with getting up.
+        postures.lie(stage, None, (a, b))
+    elif name == "lunge":
+        postures.lunge(stage, a, b, side, v["down"], v["extent"])
+    elif name == "lean":
+        gestures.lean(stage, side, a, b, last, v["extent"])
+    elif name == "stomp":
+        postures.lift_foot(stage, a, b, side, v["times"], 0.26, 0.14, 0.16)
+    elif name == "raise_knee":
+        postures.lift_foot(stage, a, b, side, v["times"], 0.4, 0.26, 0.36)
     elif name in ("kneel", "crouch", "bend"):
         end, up = (program.seconds + 9.0, None) if last else (b, v["down"])
         if name == "kneel":
@@ -211,3 +248,5 @@ def _body(stage: Stage, event: Event, program: Program, last: bool) -> None:
         postures.hop(stage, a, b, side, v["times"], v["far"])
     elif name == "kick":
         postures.kick(stage, a, b, side, v["times"], v["extent"])
+    elif name == "kick_side":
+        postures.kick(stage, a, b, side, v["times"], v["extent"], aside=True)

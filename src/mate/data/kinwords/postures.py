@@ -1,14 +1,12 @@
-"""Whole-body actions on the spot: sit, stand up, kneel, crouch, squat, bend, bow, jump, hop, kick."""
+"""Whole-body actions on the spot: sit, lie, stand up, kneel, crouch, squat, lunge, bend, bow; jump, hop, kick, stomp."""
 
 import numpy as np
 
 from mate.data.kinwords.body import HIP_WIDTH
-from mate.data.kinwords.curves import keys, pulse, ramp
-from mate.data.kinwords.gaits import DEGREE
+from mate.data.kinwords.curves import DEGREE, keys, pulse, ramp
 from mate.data.kinwords.stage import SIDES, FootMove, Stage
 
 Array = np.ndarray
-GRAVITY = 9.81
 
 
 def _arms(stage: Stage, weight: Array, pose: tuple[float, ...]) -> None:
@@ -42,6 +40,77 @@ def sit(stage: Stage, down: tuple[float, float] | None, up: tuple[float, float] 
     _fold(stage, low, seat, -0.4, -6, 4)
     _fold(stage, lean, 0.0, 0.05, 22, 20, -16)
     _arms(stage, low, (30, 8, 12, 52, 0))
+
+
+LYING = 0.475  # metres in front of their usual place: where the feet of a body on its back lie
+
+
+def lie(stage: Stage, down: tuple[float, float] | None, up: tuple[float, float] | None) -> None:
+    """Lies down on the back during `down` and gets up during `up` (start, end seconds); None: lying from the start, to the end.
+
+    Down to a seat on the floor behind the feet, the feet step forward one by one while the trunk rolls back; up is the same backwards.
+    """
+    t = stage.t
+
+    def part(a: float, b: float) -> Array:
+        """1 while lying: comes between the shares `a` and `b` of `down` and goes at the same shares of `up`, counted backwards."""
+        w = np.ones_like(t)
+        if down is not None:
+            d = down[1] - down[0]
+            w = w * ramp(t, down[0] + a * d, down[0] + b * d)
+        if up is not None:
+            d = up[1] - up[0]
+            w = w * (1.0 - ramp(t, up[1] - b * d, up[1] - a * d))
+        return w
+
+    low, back = part(0.0, 0.5), part(0.45, 0.92)
+    lean = 4.0 * part(0.0, 0.5) * (1.0 - part(0.25, 0.6))  # the bend forward that keeps the balance on the way
+    stage.add("height", -0.83 * low)
+    stage.add("shift", -0.43 * low)
+    _fold(stage, np.minimum(lean, 1.0), 0.0, 0.0, 26, 22, -20)
+    _fold(stage, low * (1 - back), 0.0, 0.0, -12, 26, 0)
+    stage.draw(back, pelvis_pitch=-88 * DEGREE, pelvis_yaw=0.0, pelvis_roll=0.0, sway=0.0)
+    # Lying, the trunk rests on the floor, whatever the posture of the person.
+    stage.draw(back, chest_pitch=2 * DEGREE, chest_yaw=0.0, chest_roll=0.0, head_pitch=-2 * DEGREE, head_roll=0.0)
+    _arms(stage, np.minimum(lean, 1.0), (108, 16, 10, 26, 0))
+    # From in front of the knees to behind the seat: bent on the way, or the hands would go through the floor.
+    _arms(stage, low * (1 - back) * part(0.36, 0.46), (24, 34, 10, 96, 0))
+    _arms(stage, low * (1 - back) * part(0.46, 0.62), (-44, 40, 5, 54, 0))
+    _arms(stage, back, (-2, 17, 8, 10, 0))
+    for foot in (0, 1):
+        late = 0.14 * foot
+        place = (0.0, LYING)
+        if down is None:
+            stage.stance[foot] = place
+        else:
+            a, d = down[0], down[1] - down[0]
+            stage.moves.append(
+                FootMove(
+                    foot, a + (0.5 + late) * d, a + (0.72 + late) * d, a, height=0.07, offset=place, toe_off=6 * DEGREE
+                )
+            )
+        if up is not None:
+            b, d = up[1], up[1] - up[0]
+            stage.moves.append(
+                FootMove(foot, b - (0.72 + late) * d, b - (0.5 + late) * d, b, height=0.07, strike=10 * DEGREE)
+            )
+        stage.pitched.append((foot, 62 * DEGREE, part(0.74 + late, 0.88 + 0.5 * late)))
+
+
+def lunge(stage: Stage, start: float, end: float, side: str, down: float, depth: float = 1.0) -> None:
+    """Steps far forward with one foot, sinks until the front knee is bent, and steps back."""
+    t = stage.t
+    low = ramp(t, start + 0.15 * down, start + down) * (1.0 - ramp(t, end - down, end - 0.15 * down))
+    foot = 0 if side == "left" else 1
+    far = 0.5 + 0.16 * depth
+    _fold(stage, low, -0.3 * depth, 0.36 * far, 2, 4, -4)
+    step = FootMove(
+        foot, start, start + 0.55 * down, start, height=0.1, offset=(0.0, far), toe_off=12 * DEGREE, strike=10 * DEGREE
+    )
+    stage.moves.append(step)
+    stage.moves.append(FootMove(foot, end - 0.55 * down, end - 0.02, end, height=0.1, toe_off=14 * DEGREE))
+    stage.pitched.append((1 - foot, -48 * DEGREE, low))
+    _arms(stage, 0.8 * low, (-6, 30, 50, 85, 0))
 
 
 def kneel(stage: Stage, start: float, end: float, side: str, down: float, up: float | None) -> None:
@@ -78,7 +147,7 @@ def kneel(stage: Stage, start: float, end: float, side: str, down: float, up: fl
         stage.moves.append(FootMove(foot, end - 0.7 * up, end - 0.3 * up, end, height=0.1))
         stage.moves.append(FootMove(front, end - 0.3 * up, end - 0.02, end, height=0.07, toe_off=8 * DEGREE))
     # Only the pitch of the foot behind is drawn: its place is where it stepped.
-    where = np.tile([sign * HIP_WIDTH, 0.0, back - 0.035], (len(t), 1))
+    where = np.tile([sign * HIP_WIDTH * stage.person.stance, 0.0, back - 0.035], (len(t), 1))
     planted = ramp(t, start + 0.72 * down, start + down)
     if up is not None:
         planted = planted * (1.0 - ramp(t, end - up, end - 0.7 * up))
@@ -126,8 +195,8 @@ def jump(stage: Stage, start: float, end: float, times: int, apex: float, forwar
     """Jumps off both feet `times` times, `apex` metres high, each `forward` (and `left`) metres far."""
     t = stage.t
     d = (end - start) / times
-    flight = 2.0 * np.sqrt(2.0 * apex / GRAVITY)
-    launch = GRAVITY * flight / 2.0
+    flight = 2.0 * np.sqrt(2.0 * apex / stage.person.gravity)
+    launch = stage.person.gravity * flight / 2.0
     moments, heights, speeds, swings = [], [], [], []
     for k in range(times):
         a = start + k * d
@@ -182,9 +251,9 @@ def hop(stage: Stage, start: float, end: float, side: str, times: int, forward: 
     sign = 1.0 if foot == 0 else -1.0
     a, b = start + on, end - on
     d = (b - a) / times
-    apex = min(0.12, GRAVITY * (0.45 * d) ** 2 / 8.0)
-    flight = 2.0 * np.sqrt(2.0 * apex / GRAVITY)
-    launch = GRAVITY * flight / 2.0
+    apex = min(0.12, stage.person.gravity * (0.45 * d) ** 2 / 8.0)
+    flight = 2.0 * np.sqrt(2.0 * apex / stage.person.gravity)
+    launch = stage.person.gravity * flight / 2.0
     moments, heights, speeds = [start], [0.0], [0.0]
     for k in range(times):
         off = a + k * d + 0.55 * (d - flight)
@@ -224,25 +293,28 @@ def hop(stage: Stage, start: float, end: float, side: str, times: int, forward: 
         stage.draw_arm(s, 0.9 * weight, np.array([18, 32, 5, 58, 4]) * DEGREE)
 
 
-def kick(stage: Stage, start: float, end: float, side: str, times: int, extent: float = 1.0) -> None:
-    """Kicks forward with one foot `times` times; the other carries the weight."""
+def kick(
+    stage: Stage, start: float, end: float, side: str, times: int, extent: float = 1.0, aside: bool = False
+) -> None:
+    """Kicks forward (or `aside`, outwards) with one foot `times` times; the other carries the weight."""
     t = stage.t
     foot = 0 if side == "left" else 1
     sign = 1.0 if foot == 0 else -1.0
     on = min(0.35, 0.2 * (end - start))
     d = (end - start - 2 * on) / times
-    moments, places, angles = [start], [(sign * HIP_WIDTH, 0.0, -0.035)], [0.0]
+    moments, places, angles = [start], [(sign * HIP_WIDTH * stage.person.stance, 0.0, -0.035)], [0.0]
     for k in range(times):
         a = start + on + k * d
         moments += [a + 0.12 * d, a + 0.48 * d, a + 0.85 * d]
-        places += [
-            (sign * 0.09, 0.3, -0.36),
-            (sign * 0.07, 0.28 + 0.42 * extent, 0.5 + 0.12 * extent),
-            (sign * 0.09, 0.2, 0.02),
-        ]
+        if aside:
+            out = (sign * (0.52 + 0.08 * extent), 0.3 + 0.22 * extent, 0.04)
+            places += [(sign * 0.12, 0.34, 0.02), out, (sign * 0.12, 0.2, 0.0)]
+        else:
+            out = (sign * 0.07, 0.28 + 0.42 * extent, 0.5 + 0.12 * extent)
+            places += [(sign * 0.09, 0.3, -0.36), out, (sign * 0.09, 0.2, 0.02)]
         angles += [-45.0, -18.0, -20.0]
     moments.append(end)
-    places.append((sign * HIP_WIDTH, 0.0, -0.035))
+    places.append((sign * HIP_WIDTH * stage.person.stance, 0.0, -0.035))
     angles.append(0.0)
     at = np.array(moments)
     where = keys(t, at, np.array(places))
@@ -251,6 +323,12 @@ def kick(stage: Stage, start: float, end: float, side: str, times: int, extent: 
     hold = pulse(t, start - 0.25, end + 0.25, on + 0.25, on + 0.25)
     stage.add("sway", -sign * 0.07 * hold)
     stage.add("height", -0.025 * hold)
+    if aside:
+        out = np.clip((np.abs(where[:, 0]) - 0.12) / 0.48, 0.0, 1.0) * weight
+        stage.add("pelvis_roll", -sign * 12 * DEGREE * out)
+        stage.add("chest_roll", sign * 24 * DEGREE * out)
+        _arms(stage, 0.8 * hold, (12, 34, 10, 50, 0))
+        return
     out = np.clip(where[:, 2] / 0.6, -0.6, 1.0) * weight
     stage.add("pelvis_pitch", -14 * DEGREE * out * extent)
     stage.add("chest_pitch", 4 * DEGREE * out)
@@ -270,3 +348,39 @@ def kick(stage: Stage, start: float, end: float, side: str, times: int, extent: 
             [(14 + 38 * out) * DEGREE, np.full_like(t, 0.5), np.full_like(t, 0.2), np.full_like(t, 0.7), 0 * t], axis=1
         ),
     )
+
+
+def lift_foot(
+    stage: Stage, start: float, end: float, side: str, times: int, height: float, ahead: float, fall: float
+) -> None:
+    """Lifts one foot `height` metres, the knee in front, and puts it down again, `times` times; `fall`: the share of the way down.
+
+    A slow fall is a raised knee, a quick one a stamp.
+    """
+    t = stage.t
+    foot = 0 if side == "left" else 1
+    sign = 1.0 if foot == 0 else -1.0
+    on = 0.25
+    d = (end - start - 2 * on) / times
+    ground, top = (sign * HIP_WIDTH * stage.person.stance, 0.0, -0.035), (sign * 0.09, height, ahead)
+    moments, places, angles = [start], [ground], [0.0]
+    for k in range(times):
+        a = start + on + k * d
+        moments += [a, a + 0.4 * d, a + (0.9 - fall) * d, a + 0.9 * d]
+        places += [ground, top, top, ground]
+        angles += [0.0, -25.0, -12.0, 0.0]
+    moments.append(end)
+    places.append(ground)
+    angles.append(0.0)
+    at = np.array(moments)
+    where = keys(t, at, np.array(places))
+    inside = ((t > start) & (t < end)).astype(float)
+    stage.airborne.append((foot, inside, where, keys(t, at, np.array(angles)) * DEGREE))
+    hold = pulse(t, start - 0.3, end + 0.3, on + 0.3)
+    stage.add("sway", -sign * 0.07 * hold)
+    stage.add("height", -0.015 * hold)
+    up = where[:, 1] / height
+    stage.add("pelvis_pitch", -6 * DEGREE * up)
+    stage.add("chest_pitch", 5 * DEGREE * up)
+    for s in SIDES:
+        stage.draw_arm(s, 0.7 * hold, np.array([6, 26, 5, 32, 0]) * DEGREE)

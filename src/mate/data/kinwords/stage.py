@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mate.data.kinwords.body import ARM, CHANNELS, HIP_WIDTH, INDEX, solve
-from mate.data.kinwords.curves import ease, integrate, ramp, smooth
+from mate.data.kinwords.body import ARM, CANONICAL, CHANNELS, HIP_WIDTH, INDEX, SIGNS, SWAPPED, Build, solve
+from mate.data.kinwords.curves import DEGREE, ease, integrate, ramp, smooth
+from mate.data.kinwords.person import Person
 
 Array = np.ndarray
 FPS = 20
@@ -63,17 +64,20 @@ class Stage:
 
     Attributes:
         t: seconds; 0 is the first frame that is kept.
-        rng: for choices inside the actions.
+        person: whose body; rng: for choices inside the actions.
         ahead, aside, turning: wanted velocity forward and to the left (m/s) and yaw rate (rad/s), (N,).
         jumps: (start, end, forward, left) root displacements in flight.
         base: (N, C) additive channels (gait, idle sway).
         layers: what gestures and postures do over the base, in order.
         moves: of the feet.
         tips: (angle, weight (N,)): heels kept off the floor by an angle.
+        pitched: (foot, angle, weight (N,)): a foot drawn to a pitch where it stands, about its heel or its ball.
         stance: (2, 2) offsets of the first stance of each foot, (left, forward).
+        spans: by action, the seconds of a part of it that only the footsteps decide.
     """
 
     t: Array
+    person: Person
     rng: np.random.Generator
     ahead: Array = field(init=False)
     aside: Array = field(init=False)
@@ -86,13 +90,16 @@ class Stage:
     moves: list[FootMove] = field(default_factory=list)
     airborne: list[tuple[int, Array, Array, Array]] = field(default_factory=list)
     tips: list[tuple[float, Array]] = field(default_factory=list)
+    pitched: list[tuple[int, float, Array]] = field(default_factory=list)
     stance: Array = field(default_factory=lambda: np.zeros((2, 2)))
-    toes: float = 0.12
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+    jitter: Array = field(init=False)
 
     def __post_init__(self) -> None:
         n = len(self.t)
         self.ahead, self.aside, self.turning = np.zeros(n), np.zeros(n), np.zeros(n)
         self.base = np.zeros((n, len(CHANNELS)))
+        self.jitter = np.zeros((n, len(CHANNELS)))
 
     def add(self, channel: str, values: Array | float) -> None:
         """Adds values (N,) to a channel of the base."""
@@ -143,12 +150,12 @@ class Stage:
             moves = sorted((m for m in self.moves if m.foot == foot), key=lambda m: m.lift)
             anchors = np.array([t[0]] + [m.anchor for m in moves])
             place, heading = self.at(anchors)
-            left = sign * HIP_WIDTH * np.array([1.0] + [m.width for m in moves])
+            left = sign * HIP_WIDTH * self.person.stance * np.array([1.0] + [m.width for m in moves])
             left = left + np.array([self.stance[foot, 0]] + [m.offset[0] for m in moves])
             ahead = np.array([self.stance[foot, 1]] + [m.offset[1] for m in moves]) - 0.035
             s, c = np.sin(heading), np.cos(heading)
             place = place + np.stack([left * c + ahead * s, -left * s + ahead * c], axis=-1)
-            yaw = heading + sign * (self.toes + np.array([0.0] + [m.toes for m in moves]))
+            yaw = heading + sign * (self.person.toes * DEGREE + np.array([0.0] + [m.toes for m in moves]))
             if not moves:
                 flat[foot, :, 0], flat[foot, :, 2], yaws[foot] = place[0, 0], place[0, 1], yaw[0]
                 continue
@@ -157,7 +164,7 @@ class Stage:
             k = np.searchsorted(lift, t, side="right") - 1
             i = np.maximum(k, 0)
             u = np.clip((t - lift[i]) / (land[i] - lift[i]), 0.0, 1.0)
-            e = ease(u)
+            e = ease((u - 0.03) / 0.94)  # off the floor before it goes anywhere
             bearing[foot] = np.where((k >= 0) & (u < 1), 1 - ease(u / 0.35) + ease((u - 0.65) / 0.35), 1.0)
             flat[foot, :, ::2] = place[i] + (place[i + 1] - place[i]) * e[:, None]
             yaws[foot] = yaw[i] + (yaw[i + 1] - yaw[i]) * e
@@ -179,14 +186,17 @@ class Stage:
             pitches[foot] = np.where((k >= 0) & (t < land[i]), swing, stance)
         for angle, weight in self.tips:
             pitches = pitches + weight * (np.minimum(pitches, -angle) - pitches)
+        for foot, angle, weight in self.pitched:
+            pitches[foot] += weight * (angle - pitches[foot])
         return flat, yaws, pitches, bearing
 
-    def joints(self) -> Array:
-        """Joints (N, 22, 3), float64. Call `plan_root` first."""
+    def joints(self, build: Build = CANONICAL, mirror: bool = False) -> Array:
+        """Joints (N, 22, 3) of a build, float64; of the mirror image, its feet planted anew. Call `plan_root` first."""
         channels = self.base.copy()
         for layer in self.layers:
             w = layer.weight[:, None]
             channels[:, layer.channels] = channels[:, layer.channels] * (1 - w) + layer.values * w
+        channels += self.jitter
         flat, yaw, pitch, bearing = self.feet()
         s, c = np.sin(self.heading), np.cos(self.heading)
         for foot, weight, where, angle in self.airborne:
@@ -196,4 +206,10 @@ class Stage:
             flat[foot] += weight[:, None] * (target - flat[foot])
             pitch[foot] += weight * (angle - pitch[foot])
             bearing[foot] *= 1 - weight
-        return solve(channels, self.root, self.heading, flat, yaw, pitch, bearing)
+        root, heading = self.root, self.heading
+        if mirror:
+            # Another solution, not swapped joints: left and right bones of a skeleton differ by some millimetres.
+            channels = channels[:, SWAPPED] * SIGNS
+            flat, yaw, pitch, bearing = flat[::-1] * (-1.0, 1.0, 1.0), -yaw[::-1], pitch[::-1], bearing[::-1]
+            root, heading = root * (-1.0, 1.0), -heading
+        return solve(channels, root, heading, flat, yaw, pitch, bearing, build)
