@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from mate.evaluate.probes import Probed
+    from mate.evaluate.word_prompts import WordPrompt
 
 
 def probe(
@@ -15,7 +16,10 @@ def probe(
     ] = None,
     motions: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Judge 0000.npy, 0001.npy, ... (T, 22, 3), made for --prompts in its order."),
+        typer.Option(
+            metavar="DIR",
+            help="Judge 0000.npy, 0001.npy, ... (T, 22, 3), made for --prompts in its order; for the word probe also features or BVH.",
+        ),
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="The prompts of --motions, one a line.")] = None,
     model: Annotated[
@@ -32,14 +36,17 @@ def probe(
     seeds: Annotated[int, typer.Option(min=1, help="Samples of --model for each prompt and length.")] = 8,
     fps: Annotated[float, typer.Option(help="Frames per second of --motions.")] = 20.0,
     device: Annotated[str, typer.Option(help="Where --model runs.")] = "cpu",
+    words: Annotated[
+        bool,
+        typer.Option("--words", help="The word probe: 1,053 prompts on 12 rungs, in place of the 72 of eleven facts."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Check that motions do what their prompts say: walk, run, turn, raise or wave a hand; which side; in any wording.
 
-    One of --write-prompts, --motions (with --prompts) and --model.
+    One of --write-prompts, --motions (with --prompts) and --model. With --words, the word probe: which words and which kinds of meaning
+    (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which probe they belong to.
     """
-    import json
-
     from mate.checkpoints import resolve
     from mate.errors import MateError
     from mate.evaluate.card import check_writable
@@ -50,6 +57,13 @@ def probe(
         raise MateError(
             "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"
         )
+    if write_prompts is not None and words:
+        from mate.evaluate.word_prompts import packaged_prompts
+
+        with atomic_path(write_prompts) as path:
+            path.write_text("".join(f"{prompt.text}\n" for prompt in packaged_prompts()), encoding="utf-8")
+        typer.echo(f"{write_prompts}: {len(packaged_prompts())} prompts")
+        return
     if write_prompts is not None:
         with atomic_path(write_prompts) as path:
             path.write_text("".join(f"{prompt.text}\n" for prompt in builtin_prompts()), encoding="utf-8")
@@ -59,9 +73,16 @@ def probe(
     lengths, targets = _lengths(seconds), [target for target in (output, markdown) if target is not None]
     for target in targets:
         check_writable(target)
+    if motions is not None and prompts is None:
+        raise MateError("--motions needs --prompts FILE, the prompts that the motions were made for, one a line")
+    word_card = _word_card(motions, prompts, model, words, fps, device)
+    if word_card is not None:
+        from mate.evaluate.word_probe import to_markdown as words_to_markdown
+
+        _put(word_card, words_to_markdown(word_card), output, markdown, as_json)
+        return
     if motions is not None:
-        if prompts is None:
-            raise MateError("--motions needs --prompts FILE, the prompts that the motions were made for, one a line")
+        assert prompts is not None
         probed, about = _read_motions(motions, prompts, fps), {}
         control = real_control(data) if data is not None else None
     else:
@@ -69,20 +90,67 @@ def probe(
         control = real_control(data) if data is not None else None
         probed, about = _sample(folder, lengths, seeds, device)
     card = {**obedience_card(probed, control), **about}
-    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    for target, content in ((output, text), (markdown, to_markdown(card))):
+    _put(card, to_markdown(card), output, markdown, as_json)
+
+
+def _put(card: "dict[str, Any]", text: str, output: Path | None, markdown: Path | None, as_json: bool) -> None:
+    """Writes a card where it was asked for, and prints it."""
+    import json
+
+    from mate.files import atomic_path
+
+    content = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
+    for target, one in ((output, content), (markdown, text)):
         if target is not None:
             with atomic_path(target) as path:
-                path.write_text(content, encoding="utf-8")
+                path.write_text(one, encoding="utf-8")
     if as_json:
-        typer.echo(text, nl=False)
+        typer.echo(content, nl=False)
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(to_markdown(card)))
-    for target in targets:
-        typer.echo(f"wrote {target}")
+    Console().print(Markdown(text))
+    for target in (output, markdown):
+        if target is not None:
+            typer.echo(f"wrote {target}")
+
+
+def _word_card(
+    motions: Path | None, prompts: Path | None, model: str | None, words: bool, fps: float, device: str
+) -> "dict[str, Any] | None":
+    """The card of the word probe, or None where the prompts are those of the eleven facts."""
+    from mate.checkpoints import resolve
+    from mate.errors import MateError
+    from mate.evaluate.word_probe import made, read_folder, read_prompts, word_card
+    from mate.evaluate.word_prompts import packaged_prompts
+
+    if motions is not None and prompts is not None:
+        asked = read_prompts(prompts)
+        if not words and (asked is None or _eleven_facts(asked)):
+            return None
+        if asked is None:
+            raise MateError(
+                f"{prompts}: none of the word probe's prompts; `mate probe --words --write-prompts FILE` writes them"
+            )
+        return word_card(read_folder(motions, asked, fps))
+    if not words:
+        return None
+    generator, about = _generator(resolve(str(model)), device)
+    asked = list(packaged_prompts())
+    sampled = generator.sample([prompt.text for prompt in asked], [prompt.seconds for prompt in asked], seed=0)
+    return {
+        **word_card([made(prompt, joints) for prompt, joints in zip(asked, sampled, strict=True)]),
+        "seed": 0,
+        **about,
+    }
+
+
+def _eleven_facts(prompts: "list[WordPrompt]") -> bool:
+    """Are all of them prompts of the eleven facts, too? A few texts are in both sets."""
+    from mate.evaluate.probes import builtin_prompts
+
+    return {prompt.text for prompt in prompts} <= {prompt.text for prompt in builtin_prompts()}
 
 
 def _lengths(text: str) -> list[float]:
@@ -131,19 +199,12 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
 
 def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
     """Samples of a model for all probe prompts, with what the card says about it."""
-    import platform
-
-    import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mate.checkpoints import WEIGHTS, from_pretrained, sha256
-    from mate.errors import MateError
     from mate.evaluate.probes import builtin_prompts, sample_probes
 
-    generator = from_pretrained(folder, device=device)
-    if not hasattr(generator, "sample"):
-        raise MateError(f"{folder} is no motion generator; give --model the folder of one")
+    generator, about = _generator(folder, device)
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("sampling", total=None)
@@ -152,9 +213,24 @@ def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tup
             bar.update(task, completed=done, total=total)
 
         probed = sample_probes(generator, builtin_prompts(), lengths, seeds, progress)
+    return probed, about
+
+
+def _generator(folder: Path, device: str) -> "tuple[Any, dict[str, Any]]":
+    """A generator, and what a card says about it."""
+    import platform
+
+    import torch
+
+    from mate.checkpoints import WEIGHTS, from_pretrained, sha256
+    from mate.errors import MateError
+
+    generator = from_pretrained(folder, device=device)
+    if not hasattr(generator, "sample"):
+        raise MateError(f"{folder} is no motion generator; give --model the folder of one")
     about = {
         "model": {"name": folder.name, "sha256": sha256(folder / WEIGHTS)},
         "device": device,
         "platform": f"{platform.system()} {platform.machine()}, torch {torch.__version__}",
     }
-    return probed, about
+    return generator, about
