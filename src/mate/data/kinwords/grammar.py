@@ -215,11 +215,15 @@ _VERB_PLACE = re.compile(r"(^|, |\band (?:then )?|\bthen )([a-z]+s)\b")
 _LATER_VERBS = set("closes ebbs finishes freezes pauses shuts stays sustains swivels uncrosses".split())
 
 
+_ORDER = re.compile(r"\b(after|before|then)\b")
+
+
 @cache
 def further_wordings(concept: str) -> tuple[str, ...]:
     """Wordings with bracketed verbs, made of the mocap corpus' training phrases for the same action; none where it has none.
 
-    Phrases without a verb in the third person in front ("is walking", "with both arms up") are left out.
+    Phrases without a verb in the third person in front ("is walking", "with both arms up") are left out, and those that tell of
+    an order of their own ("turns after a few steps"), which connectives would tangle.
     """
     name = MOCAP_CONTENTS.get(concept)
     if name is None:
@@ -236,7 +240,7 @@ def further_wordings(concept: str) -> tuple[str, ...]:
         return f"{found[1]}[{base(found[2])}]" if found[2] in starts else found[0]
 
     wordings = (_VERB_PLACE.sub(bracket, phrase) for phrase in phrases)
-    return tuple(wording for wording in wordings if wording.startswith("["))
+    return tuple(wording for wording in wordings if wording.startswith("[") and not _ORDER.search(wording))
 
 
 def spoken(wording: str, form: Callable[[str], str]) -> str:
