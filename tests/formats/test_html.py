@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,14 @@ def test_something_else_than_a_grounding(motion: Motion, tmp_path: Path, change:
     assert not list(tmp_path.iterdir())
 
 
+def until(page: Any, condition: str, seconds: float = 20.0) -> None:
+    """Waits for a condition of the page; Playwright's own waiting needs `eval`, which the page's policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(20)
+
+
 @pytest.mark.slow
 def test_a_browser_plays_it_and_lights_words_up(motion: Motion, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
@@ -89,9 +98,9 @@ def test_a_browser_plays_it_and_lights_words_up(motion: Motion, tmp_path: Path) 
         assert page.evaluate("mate.litJoints") == ["left_wrist", "left_elbow"]
         assert page.evaluate("mate.litSeconds")[0][1] == pytest.approx(1.15)
         page.mouse.move(5, 5)
-        page.wait_for_function("mate.word === null")
+        until(page, "mate.word === null")
         page.locator("#play").click()
-        page.wait_for_function("mate.playing && mate.frame !== 9")
+        until(page, "mate.playing && mate.frame !== 9")
         page.keyboard.press("ArrowRight")
         assert not page.evaluate("mate.playing")
         # The body is drawn: its colours are on the canvas.
