@@ -394,6 +394,16 @@ def test_folder_comes_back_the_same(model: MDMGenerator, folder: Path, encoder: 
     assert (a == b).all() and (a == c).all()
 
 
+def test_another_text_encoder_does_not_take_the_old_ones_patch_along(
+    folder: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    own = MDMGenerator.from_pretrained(folder)
+    own._encoder_source = (own._encoder_source[0], tmp_path / "old-patch.safetensors")
+    own.encoder = encoder
+    own.save_pretrained(tmp_path / "other", "# card")
+    assert not (tmp_path / "other" / "patch.safetensors").exists()
+
+
 def test_changed_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -7,7 +7,21 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from mate.errors import MateError
 from mate.generate.timeline import Step
+from mate.text.encoder import MAX_CHARACTERS
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raises MateError for an empty prompt or one that is too long."""
+    for i, text in enumerate(texts):
+        which = f"prompt {i + 1}" if len(texts) > 1 else "the prompt"
+        if not text.strip():
+            raise MateError(f"{which} is empty; say in words what the body does")
+        if len(text) > MAX_CHARACTERS:
+            raise MateError(
+                f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
+            )
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mate.checkpoints import load_folder, load_strict, save_folder
 from mate.errors import MateError
+from mate.generate.base import check_texts
 from mate.generate.mdm.config import MDMConfig, to_dict
 from mate.generate.mdm.diffusion import MotionDiffusion
 from mate.generate.mdm.known import Known
@@ -20,7 +21,7 @@ from mate.generate.postprocess import clean, lock_feet
 from mate.motion.features import features_to_joints
 from mate.motion.layout import LAYOUT
 from mate.motion.skeleton import HUMANML3D
-from mate.text.encoder import MAX_CHARACTERS, TextEncoder
+from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
 MODEL_TYPE = "mdm"
@@ -75,18 +76,21 @@ class MDMGenerator(nn.Module):
         """The text encoder; loaded when it is first needed."""
         if self._encoder is None:
             name, patch = self._encoder_source
-            self.encoder = TextEncoder.from_pretrained(name, patch=patch)
-        assert self._encoder is not None
+            self._encoder = self._checked(TextEncoder.from_pretrained(name, patch=patch))
         return self._encoder
 
     @encoder.setter
     def encoder(self, encoder: TextEncoder) -> None:
+        self._encoder = self._checked(encoder)
+        self._encoder_source = (encoder.model_id, None)
+
+    def _checked(self, encoder: TextEncoder) -> TextEncoder:
         if (encoder.dim, encoder.token_dim) != (self.text_dim, self.word_dim):
             raise MateError(
                 f"{encoder.model_id} gives vectors of {encoder.dim} numbers, {encoder.token_dim} a word; the generator was trained on "
                 f"{self.text_dim} and {self.word_dim}; give the text encoder that it was trained with"
             )
-        self._encoder = encoder
+        return encoder
 
     # ------------------------------------------------------------------------------------------------------------- training
 
@@ -117,17 +121,6 @@ class MDMGenerator(nn.Module):
             raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
         return round(seconds * FPS)
 
-    def check_texts(self, texts: Sequence[str]) -> None:
-        """Raises MateError for an empty prompt or one that is too long."""
-        for i, text in enumerate(texts):
-            which = f"prompt {i + 1}" if len(texts) > 1 else "the prompt"
-            if not text.strip():
-                raise MateError(f"{which} is empty; say in words what the body does")
-            if len(text) > MAX_CHARACTERS:
-                raise MateError(
-                    f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
-                )
-
     @torch.inference_mode()
     def sample(
         self,
@@ -152,7 +145,7 @@ class MDMGenerator(nn.Module):
             foot_lock: False leaves out the post-processing of feet.
             progress: is told (motions done, motions in all).
         """
-        self.check_texts(texts)
+        check_texts(texts)
         for name, values in (("lengths", seconds), ("numbers", numbers), ("motions to keep", known)):
             if values is not None and len(values) != len(texts):
                 raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mate.errors import MateError
+from mate.generate.base import check_texts
 from mate.generate.editing import assemble, motion_features, smooth_seams, smoothed
 from mate.generate.momask.model import FPS, MoMaskGenerator, finish
 from mate.generate.timeline import Step, bounds, check_seconds
@@ -31,7 +32,7 @@ def make_timeline(
     steps = [Step(step.text, check_seconds(step.seconds, model.min_seconds, model.max_seconds)) for step in steps]
     if not steps:
         raise MateError("got a timeline without steps, expected at least one")
-    model.check_texts([step.text for step in steps])
+    check_texts([step.text for step in steps])
     edges = bounds(steps, FPS, model.stride)
     counts = [-(-(end - start) // model.stride) for start, end in pairwise(edges)]
     if min(counts) < 1:
@@ -56,7 +57,7 @@ def fill_between(
     foot_lock: bool,
 ) -> np.ndarray:
     """A motion that goes on from `before` for `seconds` as the text says and leads into `after`; see `MoMaskGenerator.between`."""
-    model.check_texts([text])
+    check_texts([text])
     gap, stride = round(seconds * FPS), model.stride
     before, after = _or_nothing(before), _or_nothing(after)
     needed = -(-gap // stride)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mate.checkpoints import as_int8, load_folder, load_strict, save_folder
 from mate.errors import MateError
+from mate.generate.base import check_texts
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
@@ -20,7 +21,7 @@ from mate.generate.precision import lower
 from mate.generate.timeline import Step
 from mate.motion.features import FEATURE_DIM, features_to_joints
 from mate.motion.skeleton import HUMANML3D
-from mate.text.encoder import MAX_CHARACTERS, TextEncoder
+from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
 MODEL_TYPE = "momask"
@@ -127,17 +128,6 @@ class MoMaskGenerator(nn.Module):
             raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
         return round(seconds * FPS)
 
-    def check_texts(self, texts: Sequence[str]) -> None:
-        """Raises MateError for an empty prompt or one that is too long."""
-        for i, text in enumerate(texts):
-            which = f"prompt {i + 1}" if len(texts) > 1 else "the prompt"
-            if not text.strip():
-                raise MateError(f"{which} is empty; say in words what the body does")
-            if len(text) > MAX_CHARACTERS:
-                raise MateError(
-                    f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
-                )
-
     @torch.inference_mode()
     def sample(
         self,
@@ -156,7 +146,7 @@ class MoMaskGenerator(nn.Module):
         `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all),
         `step` (sampling steps done, steps in all); what either raises ends the sampling.
         """
-        self.check_texts(texts)
+        check_texts(texts)
         if seconds is not None and len(seconds) != len(texts):
             raise MateError(f"got {len(seconds)} lengths for {len(texts)} prompts, expected one each")
         if numbers is not None and len(numbers) != len(texts):
