@@ -27,7 +27,7 @@ from mate.errors import MateError
 from mate.files import atomic_path
 from mate.generate.mdm.config import MDMConfig
 from mate.generate.mdm.model import FPS, LENGTH_STRIDE, MDMGenerator
-from mate.generate.momask.recipe import Clips, length_batches
+from mate.generate.momask.recipe import FINAL, Clips, keep_stage, length_batches
 from mate.generate.momask.transformer import TextNormalizer
 from mate.generate.momask.vqvae import parameter_count
 from mate.text.encoder import TextEncoder
@@ -35,7 +35,6 @@ from mate.text.patch import tensor_sha256
 from mate.training import LossFn, TrainConfig, TrainReport, mix_seed, train
 
 STAGES = ("denoiser", "length")
-FINAL = "final.safetensors"
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def train_generator(
         folder = work / stage
         if stage in stages:
             reports[stage] = train(module, batch, loss, folder, settings, name=stage, quiet=quiet)
-            _keep(folder, module, reports[stage])
+            keep_stage(folder, module, reports[stage])
         elif (folder / FINAL).is_file():
             load_strict(module, load_file(folder / FINAL), folder)
         module.cpu().eval()
@@ -240,16 +239,6 @@ def train_generator(
 def _assign(normalizer: TextNormalizer, mean: Tensor, scale: Tensor) -> None:
     normalizer.mean.copy_(mean)
     normalizer.scale.copy_(scale)
-
-
-def _keep(folder: Path, module: nn.Module, report: TrainReport) -> None:
-    """What a finished stage leaves for later calls that train the other one."""
-    with atomic_path(folder / FINAL) as tmp:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, tmp)
-    losses = {name: round(value, 5) for name, value in report.losses.items()}
-    facts = {"steps": report.steps, "minutes": round(report.seconds / 60, 1), **losses}
-    with atomic_path(folder / "report.json") as tmp:
-        tmp.write_text(json.dumps(facts))
 
 
 def _start(config: MDMConfig, encoder: TextEncoder, init: str | Path | None) -> MDMGenerator:

@@ -341,7 +341,7 @@ def train_generator(
         folder = work / stage
         if stage in stages:
             reports[stage] = train(module, batch, loss, folder, settings, name=stage, quiet=quiet)
-            _keep(folder, module, reports[stage])
+            keep_stage(folder, module, reports[stage])
         elif (folder / FINAL).is_file():
             load_strict(module, load_file(folder / FINAL), folder)
         module.cpu().eval()
@@ -410,7 +410,7 @@ def train_generator(
     return reports
 
 
-def _keep(folder: Path, module: nn.Module, report: TrainReport) -> None:
+def keep_stage(folder: Path, module: nn.Module, report: TrainReport) -> None:
     """What a finished stage leaves for later calls that train other stages."""
     with atomic_path(folder / FINAL) as tmp:
         save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, tmp)
