@@ -252,3 +252,16 @@ def model_class(folder: str | Path) -> Any:
         raise MateError(f"{path} is a model of type {kind!r}; this version knows {', '.join(MODEL_TYPES)}")
     module, name = MODEL_TYPES[kind].split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def generator_class(folder: str | Path) -> Any:
+    """`model_class` of a folder that holds a generator.
+
+    Raises:
+        MateError: as `model_class`, or a model of another kind.
+    """
+    found = model_class(folder)
+    if not hasattr(found, "sample"):
+        kind = read_config(folder)["model_type"]
+        raise MateError(f"{folder} is a model of type {kind!r}, no motion generator; give --model the folder of one")
+    return found

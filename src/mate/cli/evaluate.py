@@ -223,15 +223,10 @@ def _folder(folder: Path, prompts: Path, clips: "list[Clip]", plan: "Plan", fps:
 
 def _generator(model: str, no_patch: bool, device: str) -> tuple[Any, dict[str, Any]]:
     """A generator, and what the card says about it."""
-    from mate.checkpoints import WEIGHTS, model_class, read_config, resolve, sha256
-    from mate.errors import MateError
+    from mate.checkpoints import WEIGHTS, generator_class, resolve, sha256
 
     folder = resolve(model)
-    found = model_class(folder)
-    if not hasattr(found, "sample"):
-        kind = read_config(folder)["model_type"]
-        raise MateError(f"{folder} is a model of type {kind!r}, no motion generator; give --model the folder of one")
-    generator = found.from_pretrained(folder, device=device, **({"patch": False} if no_patch else {}))
+    generator = generator_class(folder).from_pretrained(folder, device=device, patch=not no_patch)
     patch = folder / "patch.safetensors"
     return generator, {
         "name": folder.name,

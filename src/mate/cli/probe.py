@@ -222,12 +222,9 @@ def _generator(folder: Path, device: str) -> "tuple[Any, dict[str, Any]]":
 
     import torch
 
-    from mate.checkpoints import WEIGHTS, from_pretrained, sha256
-    from mate.errors import MateError
+    from mate.checkpoints import WEIGHTS, generator_class, sha256
 
-    generator = from_pretrained(folder, device=device)
-    if not hasattr(generator, "sample"):
-        raise MateError(f"{folder} is no motion generator; give --model the folder of one")
+    generator = generator_class(folder).from_pretrained(folder, device=device)
     about = {
         "model": {"name": folder.name, "sha256": sha256(folder / WEIGHTS)},
         "device": device,

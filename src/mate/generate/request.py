@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mate.checkpoints import model_class, read_config, resolve
+from mate.checkpoints import generator_class, read_config, resolve
 from mate.errors import MateError
 from mate.files import atomic_folder
 from mate.formats.save import SUFFIXES, save_motion
@@ -236,7 +236,7 @@ def make(
     if dtype not in DTYPES:
         raise MateError(f"got the number format {dtype!r}, expected one of {', '.join(DTYPES)}")
     change = None if wanted.change is None else _read_change(wanted.change)
-    model = _generator(wanted.model).from_pretrained(wanted.model, device=device, patch=patch, dtype=dtype)
+    model = generator_class(wanted.model).from_pretrained(wanted.model, device=device, patch=patch, dtype=dtype)
     if (wanted.steps is not None or change is not None) and not hasattr(model, "timeline"):
         raise MateError(f"{wanted.model.name} makes whole motions only; for timelines and changes take another --model")
     if wanted.steps is not None:
@@ -269,14 +269,6 @@ def make(
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / INDEX).write_text("".join(lines), encoding="utf-8")
     return rows
-
-
-def _generator(folder: Path) -> Any:
-    """The class of the generator in a model folder. Raises MateError for a model of another kind."""
-    found = model_class(folder)
-    if not hasattr(found, "sample"):
-        raise MateError(f"{folder} is a model of type {read_config(folder)['model_type']!r}, expected a generator")
-    return found
 
 
 def _read_change(change: Change) -> "tuple[np.ndarray, np.ndarray | None]":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mate.checkpoints import MODEL_TYPES, default_model, read_config, resolve, sha256
+from mate.checkpoints import MODEL_TYPES, read_config, resolve, sha256
 from mate.errors import MateError
 from mate.studio.jobs import Job
 
@@ -116,15 +116,14 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         MateError: no such model, or not a generator.
     """
-    packaged = name in ("default", "kinwords") and not Path(name).exists()
-    folder = default_model(name) if packaged else resolve(name)
+    folder = resolve(name)
     config = read_config(folder)
     kind = config["model_type"]
     if kind not in MODEL_TYPES or kind in ("aligner", "evaluator"):
         raise MateError(f"{name} is a model of type {kind!r}, expected a generator (`mate train generator`)")
     settings = config.get("config", {})
     return ModelInfo(
-        name if packaged else folder.resolve().name,
+        folder.resolve().name,
         folder,
         str(config.get("license", "not stated")),
         float(settings.get("min_seconds", 0.5)),
