@@ -34,6 +34,7 @@ class AlignerConfig:
         feature_dim: numbers a frame. stride: frames a latent unit. fps: frames a second.
         width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder, which only
             L_rec needs; 0: no decoder. dropout: of both.
+        window: latent units that a unit's feature sees on either side in a layer; 0: all. The sequence feature always sees all.
         prior: the kind of localization prior (paper: "gaussian"). omega: its strength on the keys.
         minimum_seconds: the shortest segment of a sub-text.
         grid: a segment may begin every so many latent units.
@@ -53,6 +54,7 @@ class AlignerConfig:
     feedforward: int = 576
     decoder_layers: int = 2
     dropout: float = 0.1
+    window: int = 0
     prior: PriorKind = "gaussian"
     omega: float = 1.0
     minimum_seconds: float = 0.8
@@ -86,7 +88,7 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, config: AlignerConfig) -> None:
         super().__init__()
-        self.stride = config.stride
+        self.stride, self.window = config.stride, config.window
         self.embed = nn.Sequential(
             nn.Linear(config.stride * config.feature_dim, config.width),
             nn.GELU(),
@@ -113,8 +115,20 @@ class MotionEncoder(nn.Module):
         x = units + positions(units.shape[1], units.shape[2], units.device)
         x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
         valid = F.pad(mask, (1, 0), value=True)
-        x = self.layers(x, src_key_padding_mask=~valid)
+        x = self.layers(x, mask=self._far(units.shape[1], units.device), src_key_padding_mask=~valid)
         return self.sentence(x[:, 0]), x[:, 1:]
+
+    def _far(self, count: int, device: torch.device) -> Tensor | None:
+        """What must not be looked at, (1 + U, 1 + U) bool: for a unit the summary and the units beyond its window.
+
+        So a frame feature says what happens at its time, and attention has a reason to look there.
+        """
+        if not self.window:
+            return None
+        place = torch.arange(count, device=device)
+        far = F.pad((place[:, None] - place[None]).abs() > self.window, (1, 0, 1, 0), value=True)
+        far[0] = False
+        return far
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """features (B, T, 263) normalised, mask (B, T) -> f^m (B, D), F^m (B, U, D), mask (B, U)."""
@@ -348,6 +362,9 @@ class Aligner(nn.Module):
         return aligner.to(device).eval()
 
 
+_BEFORE: dict[str, Any] = {"window": 0}  # what folders written before an entry existed do
+
+
 def config_from(settings: dict[str, Any], where: str | Path) -> AlignerConfig:
     """The config part of a config.json.
 
@@ -355,6 +372,7 @@ def config_from(settings: dict[str, Any], where: str | Path) -> AlignerConfig:
         MateError: an entry is missing.
     """
     names = AlignerConfig.__dataclass_fields__
+    settings = {**_BEFORE, **settings}
     missing = [name for name in names if name not in settings]
     if missing:
         raise MateError(f"{where}: config.json lacks {', '.join(missing)}; get the model folder again")

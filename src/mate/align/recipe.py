@@ -9,6 +9,7 @@ The stages and the criteria are the paper's; every number in `AlignConfig` is ou
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
 from mate.text.patch import SparseRows, WordPatch
 from mate.text.split_cache import open_splitter
 from mate.text.vocabulary import MotionVocabulary, build_vocabulary
-from mate.training import TrainConfig, mix_seed, train
+from mate.training import TrainConfig, TrainReport, mix_seed, train
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class AlignConfig:
         lr: of the retrieval model. rows_lr: of the word-embedding rows. warmup: steps.
         omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
         tau: temperature of L_self and L_align. tau_sentence: of L_sent.
+        hint_dropout: share of the drawn words that must find their frames without the prior.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
         train_rows: whether rows of the word-embedding table move (paper: yes); False is the control.
@@ -50,6 +52,7 @@ class AlignConfig:
         segmentation: "semantic" (paper) or "uniform" (control).
         splitter: of captions into sub-texts: "rules" (ours), a file of ready splits, or "URL#MODEL", a language model behind an
             OpenAI-compatible endpoint (the paper asks one). Answers are kept in `splits.jsonl` beside the data.
+        start: the output folder of another run on the same data, whose stages 1 and 2 are taken over: for variants of stage 3.
         max_seconds: longer clips with a single sub-text are cropped at random.
         least_count: a motion word occurs in so many captions at least.
         least_change: a row goes into the patch if it moved by at least this fraction of its own length.
@@ -69,6 +72,7 @@ class AlignConfig:
     omega_sentence: float = 1.0
     tau: float = 0.1
     tau_sentence: float = 0.07
+    hint_dropout: float = 0.0
     words_per_motion: int = 2
     losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
     train_rows: bool = True
@@ -76,6 +80,7 @@ class AlignConfig:
     omega: float = 1.0
     segmentation: str = "semantic"
     splitter: str = "rules"
+    start: str | None = None
     max_seconds: float = 10.0
     least_count: int = 1
     least_change: float = 0.0
@@ -86,6 +91,8 @@ class AlignConfig:
     max_minutes: float | None = None
 
 
+FROZEN = "frozen"  # the retrieval model after stage 1, in the output folder
+SEGMENTS = "segments.jsonl"
 CACHE_BYTES = 1 << 30  # motion features that a training stage keeps in memory
 LOSSES = ("rec", "self", "cross", "align", "sent")
 
@@ -112,6 +119,7 @@ class Batch:
         together: (B, B) bool, text i fits motion j.
         words: (n,) numbers in the vocabulary. motion: (n,) the clip of each.
         start, end: (n,) segment of the word's sub-text in latent units.
+        hinted: (n,) bool, whether the prior helps the word to find its frames.
         absent: (B, n) bool, the meaning of word j is not in motion b. same: (n, n) bool, words of one stem.
     """
 
@@ -125,6 +133,7 @@ class Batch:
     motion: Tensor
     start: Tensor
     end: Tensor
+    hinted: Tensor
     absent: Tensor
     same: Tensor
 
@@ -201,6 +210,7 @@ class Sampler:
             motion=motion_of,
             start=start,
             end=end,
+            hinted=torch.from_numpy(generator.random(len(words)) >= self.config.hint_dropout),
             absent=~torch.from_numpy(present)[:, stems],
             same=stems[:, None] == stems[None],
         )
@@ -318,7 +328,7 @@ class AlignStage(nn.Module):
         # Every word asks every motion: its own with its sub-text's prior, the others with none.
         count, clips, units = len(words), len(frames), frames.shape[1]
         own_motion = torch.arange(clips, device=words.device)[:, None] == batch.motion[None]  # (B, n)
-        hint = prior(batch.start, batch.end, units, config.prior)  # (n, U)
+        hint = prior(batch.start, batch.end, units, config.prior) * batch.hinted.unsqueeze(-1)  # (n, U)
         hints = torch.where(own_motion.unsqueeze(-1), hint, torch.zeros_like(hint))  # (B, n, U)
         read, _ = aligner.attention(words.expand(clips, -1, -1), frames, valid, hints)  # (B, n, D)
         own = read[batch.motion, torch.arange(count, device=words.device)]  # f^{m_i}_{w_i}, (n, D)
@@ -391,24 +401,31 @@ def align(
     aligner.to(config.device)
     lr_cosines = {"before": left_right_cosines(language)}
 
-    # Stage 1
-    pooled = _pooled(language, corpus.captions, config)
-    stage = RetrievalStage(aligner, pooled, config)
-    sampler = Sampler(corpus, vocabulary, language, config, "retrieval")
     total = config.retrieval_steps + config.steps
-    first = train(
-        stage,
-        sampler,
-        lambda module, batch, _: module(batch),
-        out / "runs" / "retrieval",
-        _train_config(config, config.retrieval_steps, config.retrieval_steps / total),
-        name="retrieval",
-        quiet=quiet,
-    )
+    pooled = _pooled(language, corpus.captions, config) if config.start is None else None
+
+    # Stage 1
+    first: TrainReport | None = None
+    if pooled is None:
+        _load_start(aligner, config, data, encoder)
+    else:
+        first = train(
+            RetrievalStage(aligner, pooled, config),
+            Sampler(corpus, vocabulary, language, config, "retrieval"),
+            lambda module, batch, _: module(batch),
+            out / "runs" / "retrieval",
+            _train_config(config, config.retrieval_steps, config.retrieval_steps / total),
+            name="retrieval",
+            quiet=quiet,
+        )
     aligner.eval()
     before = _evaluations(aligner, data)
+    if first is not None:
+        aligner.save_pretrained(out / FROZEN, _frozen_card(names, licenses))
 
     # Stage 2
+    if config.start is not None and config.segmentation == "semantic":
+        shutil.copyfile(Path(config.start) / SEGMENTS, out / SEGMENTS)
     segments = _segments(aligner, corpus, config, out, quiet)
 
     # Stage 3 starts from stage 1's weights (ours: the paper does not say).
@@ -432,6 +449,7 @@ def align(
         quiet=quiet,
     )
 
+    stages = {"align": second} if first is None else {"retrieval": first, "align": second}
     report: dict[str, Any] = {
         "data": corpus.names,
         "license": licenses,
@@ -442,9 +460,9 @@ def align(
         "captions_with_sub_texts": len(corpus.sub_texts),
         "motion_words": len(vocabulary),
         "rows": len(vocabulary.token_ids),
-        "steps": {"retrieval": first.steps, "align": second.steps},
-        "seconds": {"retrieval": round(first.seconds, 1), "align": round(second.seconds, 1)},
-        "losses": {"retrieval": first.losses, "align": second.losses},
+        "steps": {name: result.steps for name, result in stages.items()},
+        "seconds": {name: round(result.seconds, 1) for name, result in stages.items()},
+        "losses": {name: result.losses for name, result in stages.items()},
         "config": _jsonable(config),
     }
     patch_path = out / "patch.safetensors"
@@ -513,6 +531,26 @@ def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: Align
         temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
+def _load_start(aligner: Aligner, config: AlignConfig, data: Sequence[str | Path], encoder: str) -> None:
+    """The weights that stage 1 of another run left, which must have had the same data, language model and sizes."""
+    from mate.checkpoints import load_folder, load_strict
+
+    root = Path(config.start or "")
+    try:
+        known = json.loads((root / "align.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MateError(f"{root} holds no finished run of `mate align`; give its output folder") from error
+    ours = {"data": [str(Path(folder).resolve()) for folder in data], "encoder": encoder}
+    ours |= {name: getattr(config, name) for name in ("segmentation", "splitter", "seed")}
+    theirs = {**known, **known["config"]}
+    changed = [name for name, value in ours.items() if theirs.get(name) != value]
+    changed = [name for name in changed if name != "segmentation" or config.segmentation == "semantic"]
+    if changed:
+        raise MateError(f"{root} is a run with other {', '.join(changed)}; its first stages cannot be taken over")
+    _, tensors, folder = load_folder(root / FROZEN, "aligner")
+    load_strict(aligner, tensors, folder)
+
+
 def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
     return TrainConfig(
         steps=steps,
@@ -548,7 +586,7 @@ def _segments(
     Returns:
         (item number, caption) -> boundaries (N + 1,) in latent units, and which sub-texts each segment holds.
     """
-    path = out / "segments.jsonl"
+    path = out / SEGMENTS
     found: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] = {}
     if path.is_file():  # a finished stage: the file appears when it is complete
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -651,6 +689,19 @@ def _patch(
         license=licenses,
         version=__version__,
         notes=notes,
+    )
+
+
+def _frozen_card(data: str, licenses: str) -> str:
+    return "\n".join(
+        [
+            "# Motion-text retrieval model with the language model as published",
+            "",
+            f"What stage 1 of `mate align` leaves: trained on {data}. It segments motions and is the frozen baseline.",
+            "",
+            f"Licence of the weights, from their data: {licenses}",
+            "",
+        ]
     )
 
 

@@ -107,7 +107,7 @@ def segment_features(
     units: Tensor,
     points: np.ndarray,
     pairs: Sequence[tuple[int, int]],
-    chunk: int = 512,
+    chunk: int = 32,
 ) -> Tensor:
     """E_m of candidate segments, each encoded as a cropped motion of its own.
 

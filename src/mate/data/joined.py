@@ -23,6 +23,7 @@ LONGEST = 196  # frames: HumanML3D's longest clip
 SHORTEST_EVENT, LONGEST_EVENT = 1.0, 6.0  # seconds
 EVENTS = (2, 3, 4)
 EVENT_SHARES = (0.5, 0.3, 0.2)
+LONGEST_TO_SHORTEST = 4.0  # the most by which one event's share of the time may exceed another's
 SAME_ACTION_SEAMS = 0.25  # share of the sub-texts that are made of two clips of one action
 
 
@@ -125,10 +126,9 @@ def joined_sample(pool: Pool, name: str, rng: np.random.Generator) -> Sample:
     """One joined clip from a pool."""
     events = int(rng.choice(EVENTS, p=EVENT_SHARES))
     contents = _contents(pool, events, rng)
-    budget = (LONGEST + OVERLAP * (events - 1)) // events
     indices, starts, seams = [], [0], []
     motion: np.ndarray | None = None
-    for content in contents:
+    for content, budget in zip(contents, _budgets(events, generator("lengths", name)), strict=True):
         twice = rng.random() < SAME_ACTION_SEAMS
         longest = min(budget, int(LONGEST_EVENT * FPS)) // (2 if twice else 1)
         chosen = [int(rng.choice(pool.by_content[content])) for _ in range(2 if twice else 1)]
@@ -164,6 +164,13 @@ def joined_sample(pool: Pool, name: str, rng: np.random.Generator) -> Sample:
         "seams": [round(seam / FPS, 3) for seam in seams],
     }
     return Sample(name, motion, tuple(captions), pool.dataset.split, meta)
+
+
+def _budgets(events: int, rng: np.random.Generator) -> list[int]:
+    """Frames for each event: uneven, so that cutting a clip into equal parts does not find its events."""
+    shares = rng.uniform(1.0, LONGEST_TO_SHORTEST, events)
+    frames = (LONGEST + OVERLAP * (events - 1)) * shares / shares.sum()
+    return [max(int(SHORTEST_EVENT * FPS), int(count)) for count in frames]
 
 
 def _contents(pool: Pool, events: int, rng: np.random.Generator) -> list[str]:
