@@ -88,7 +88,7 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, config: AlignerConfig) -> None:
         super().__init__()
-        self.stride, self.window = config.stride, config.window
+        self.stride, self.window, self.heads = config.stride, config.window, config.heads
         self.embed = nn.Sequential(
             nn.Linear(config.stride * config.feature_dim, config.width),
             nn.GELU(),
@@ -115,20 +115,24 @@ class MotionEncoder(nn.Module):
         x = units + positions(units.shape[1], units.shape[2], units.device)
         x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
         valid = F.pad(mask, (1, 0), value=True)
-        x = self.layers(x, mask=self._far(units.shape[1], units.device), src_key_padding_mask=~valid)
+        if self.window:
+            x = self.layers(x, mask=self._hidden(valid))
+        else:
+            x = self.layers(x, src_key_padding_mask=~valid)
         return self.sentence(x[:, 0]), x[:, 1:]
 
-    def _far(self, count: int, device: torch.device) -> Tensor | None:
-        """What must not be looked at, (1 + U, 1 + U) bool: for a unit the summary and the units beyond its window.
+    def _hidden(self, valid: Tensor) -> Tensor:
+        """What must not be looked at, (B * heads, 1 + U, 1 + U) bool: padding, and for a unit the summary and all beyond its window.
 
-        So a frame feature says what happens at its time, and attention has a reason to look there.
+        So a frame feature says what happens at its time, and attention has a reason to look there. Every place sees itself: padding
+        too, as a row without anything to see would be undefined.
         """
-        if not self.window:
-            return None
-        place = torch.arange(count, device=device)
+        place = torch.arange(valid.shape[1] - 1, device=valid.device)
         far = F.pad((place[:, None] - place[None]).abs() > self.window, (1, 0, 1, 0), value=True)
         far[0] = False
-        return far
+        hidden = far | ~valid[:, None, :]
+        hidden.diagonal(dim1=1, dim2=2).fill_(False)
+        return hidden.repeat_interleave(self.heads, 0)
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """features (B, T, 263) normalised, mask (B, T) -> f^m (B, D), F^m (B, U, D), mask (B, U)."""

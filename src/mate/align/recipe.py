@@ -424,8 +424,9 @@ def align(
         aligner.save_pretrained(out / FROZEN, _frozen_card(names, licenses))
 
     # Stage 2
-    if config.start is not None and config.segmentation == "semantic":
-        shutil.copyfile(Path(config.start) / SEGMENTS, out / SEGMENTS)
+    ready = Path(config.start or out) / SEGMENTS
+    if config.start is not None and config.segmentation == "semantic" and ready.is_file():
+        shutil.copyfile(ready, out / SEGMENTS)
     segments = _segments(aligner, corpus, config, out, quiet)
 
     # Stage 3 starts from stage 1's weights (ours: the paper does not say).
