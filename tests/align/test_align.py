@@ -110,7 +110,7 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
     [
         {"losses": ("self", "rec")},
         {"losses": ("sent",)},
-        {"train_rows": False},
+        {"train": "nothing"},
         {"segmentation": "uniform"},
         {"prior": "none"},
     ],
@@ -119,7 +119,7 @@ def test_ablations_run(change: dict, toy_set: Path, tiny_bert: str, tmp_path: Pa
     result = align(
         [toy_set], tmp_path / "out", tiny_bert, replace(QUICK, retrieval_steps=2, steps=2, **change), quiet=True
     )
-    assert result.patch.exists() == (change.get("train_rows", True) is True)
+    assert result.patch.exists() == (change.get("train", "rows") == "rows")
     if "losses" in change:
         assert set(result.report["losses"]["align"]) == set(change["losses"])
     assert Aligner.from_pretrained(result.model).config.language_model_patched == result.patch.exists()

@@ -1,5 +1,6 @@
 """Tiny, randomly initialised language models of every supported class, saved as Hugging Face folders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ VOCABULARY = [
 ]
 
 
-def save_tokenizer(folder: Path, limit: int = 32) -> None:
+def save_tokenizer(folder: Path, limit: int = 32, vocabulary: Sequence[str] = VOCABULARY) -> None:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece({word: n for n, word in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -45,14 +46,14 @@ def save_tokenizer(folder: Path, limit: int = 32) -> None:
     ).save_pretrained(folder)
 
 
-def tiny_model(kind: str, folder: Path, limit: int = 32) -> Path:
+def tiny_model(kind: str, folder: Path, limit: int = 32, vocabulary: Sequence[str] = VOCABULARY) -> Path:
     """A randomly initialised model of a Hugging Face class, saved in its folder layout."""
     import transformers
 
     hf: Any = transformers
 
     torch.manual_seed(0)
-    common: dict[str, Any] = {"vocab_size": len(VOCABULARY), "pad_token_id": 0}
+    common: dict[str, Any] = {"vocab_size": len(vocabulary), "pad_token_id": 0}
     sizes: dict[str, Any] = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -82,7 +83,7 @@ def tiny_model(kind: str, folder: Path, limit: int = 32) -> Path:
     else:
         model = hf.T5EncoderModel(hf.T5Config(**common, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4))
     model.eval().save_pretrained(folder)
-    save_tokenizer(folder, limit)
+    save_tokenizer(folder, limit, vocabulary)
     return folder
 
 

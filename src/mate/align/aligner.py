@@ -29,7 +29,8 @@ class AlignerConfig:
     """Sizes of the retrieval model. All of them are ours (the paper states none), but for the kind of the prior.
 
     Attributes:
-        encoder: the language model, as `TextEncoder.from_pretrained` takes it.
+        encoder: the language model, as `TextEncoder.from_pretrained` takes it; in a config.json that begins with "../", a folder
+            beside the model's own.
         text_dim: D of its pooled vectors. embedding_dim: the width of its word embeddings.
         feature_dim: numbers a frame. stride: frames a latent unit. fps: frames a second.
         width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder, which only
@@ -356,6 +357,8 @@ class Aligner(nn.Module):
 
         settings, tensors, path = load_folder(folder, "aligner")
         config = config_from(settings, path)
+        if config.encoder.startswith("../"):  # tuned with this model, its folder lies beside this one
+            config = replace(config, encoder=str((path / config.encoder).resolve()))
         encoder = TextEncoder.from_pretrained(
             config.encoder, path / PATCH_FILE if config.language_model_patched else None
         )

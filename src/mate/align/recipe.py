@@ -3,7 +3,7 @@
     stage 1  retrieval   a retrieval model with the language model frozen: L_rec + omega_2 * L_sent
     stage 2  segments    it segments every motion by the sub-texts of its captions
     stage 3  align       L_all = L_rec + omega_1 * L_word + omega_2 * L_sent; of the language model only the
-                         word-embedding rows of the motion vocabulary move
+                         word-embedding rows of the motion vocabulary move (or what `AlignConfig.train` says)
 
 The stages and the criteria are the paper's; every number in `AlignConfig` is ours unless its line says otherwise.
 """
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,16 +21,18 @@ from torch import Tensor, nn
 
 from mate.align.aligner import Aligner, AlignerConfig
 from mate.align.corpus import Corpus, batches
+from mate.align.language import RowKind, Source, finish, groups, own_words
 from mate.align.localization import PriorKind, prior
 from mate.align.losses import align_loss, cross_loss, reconstruction_loss, sentence_loss
 from mate.align.prototypes import Prototypes
+from mate.align.relabel import relabel
 from mate.align.report import evaluate, left_right_cosines
 from mate.align.segmentation import merge_to_fit, uniform_boundaries
 from mate.errors import MateError
 from mate.files import atomic_path
 from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
-from mate.text.patch import SparseRows, WordPatch
 from mate.text.split_cache import open_splitter
+from mate.text.tuning import Trained, tune
 from mate.text.vocabulary import MotionVocabulary, build_vocabulary
 from mate.training import TrainConfig, TrainReport, mix_seed, train
 
@@ -42,20 +44,28 @@ class AlignConfig:
     Attributes:
         retrieval_steps: of stage 1. steps: of stage 3. batch_size: motions a step.
         lr: of the retrieval model. rows_lr: of the word-embedding rows. warmup: steps.
+        layers_lr: of the language model's later layers ("layers", "all"): low enough for fine-tuning them not to collapse.
+        lora_lr, lora_rank: of the low-rank additions ("lora").
         omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
         tau: temperature of L_self and L_align. tau_sentence: of L_sent.
         hint_dropout: share of the drawn words that must find their frames without the prior.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
-        train_rows: whether rows of the word-embedding table move (paper: yes); False is the control.
+        train: what of the language model moves: "rows" (paper) of the word-embedding table; "nothing", the control; and the paper's
+            other ablations, "layers" (all parameters but the table), "all" (rows and layers), "lora" (query and value projections).
+        rows: of words of several pieces: "pieces", the rows of their pieces, which other words share; "whole-words", a new token a word,
+            which starts as the mean of its pieces' rows.
         prior, omega: kind (paper: "gaussian") and strength of the localization prior.
         segmentation: "semantic" (paper) or "uniform" (control).
         splitter: of captions into sub-texts: "rules" (ours), a file of ready splits, or "URL#MODEL", a language model behind an
             OpenAI-compatible endpoint (the paper asks one). Answers are kept in `splits.jsonl` beside the data.
         start: the output folder of another run on the same data, whose stages 1 and 2 are taken over: for variants of stage 3.
+        flip_sides: share of the training clips whose captions have left and right swapped, to measure what label noise does.
+        thin: word -> number of training clips whose captions may keep it, 0 holds it out (`mate.align.relabel.thin`).
         max_seconds: longer clips with a single sub-text are cropped at random.
         least_count: a motion word occurs in so many captions at least.
         least_change: a row goes into the patch if it moved by at least this fraction of its own length.
+        spread: whether the patch also moves words that were in no caption, as their neighbours moved (`mate.text.spread`).
         model: sizes of the retrieval model.
         bf16: bfloat16 matrix products in the forward pass; losses, weights and optimiser stay in float32.
         seed: of everything random. device: "cpu", "cuda", ...
@@ -67,6 +77,9 @@ class AlignConfig:
     batch_size: int = 64
     lr: float = 3e-4
     rows_lr: float = 3e-4
+    layers_lr: float = 2e-5
+    lora_lr: float = 3e-4
+    lora_rank: int = 8
     warmup: int = 50
     omega_word: float = 0.3
     omega_sentence: float = 1.0
@@ -75,15 +88,19 @@ class AlignConfig:
     hint_dropout: float = 0.0
     words_per_motion: int = 2
     losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
-    train_rows: bool = True
+    train: Trained = "rows"
+    rows: RowKind = "pieces"
     prior: PriorKind = "gaussian"
     omega: float = 1.0
     segmentation: str = "semantic"
     splitter: str = "rules"
     start: str | None = None
+    flip_sides: float = 0.0
+    thin: dict[str, int] = field(default_factory=dict)
     max_seconds: float = 10.0
     least_count: int = 1
     least_change: float = 0.0
+    spread: bool = False
     model: AlignerConfig = field(default_factory=AlignerConfig)
     bf16: bool = True
     seed: int = 0
@@ -102,12 +119,14 @@ class AlignResult:
     """What `align` wrote.
 
     Attributes:
-        patch: the word patch. model: the retrieval model's folder. report: the figures, also in report.json.
+        patch: the word patch (there is no such file where no rows moved, or more than rows). model: the retrieval model's folder.
+        report: the figures, also in report.json. language_model: the folder of the tuned language model, where its layers moved.
     """
 
     patch: Path
     model: Path
     report: dict[str, Any]
+    language_model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -297,9 +316,8 @@ class AlignStage(nn.Module):
         self.aligner, self.config = aligner, config
         self.prototypes = Prototypes(len(vocabulary), config.model.width, config.tau, config.seed)
         self.encoder = aligner.text_encoder
-        self.rows: nn.Parameter | None = None
-        if config.train_rows:
-            self.rows = self.encoder.train_rows(vocabulary.token_ids).delta
+        self.tuned = tune(self.encoder, config.train, vocabulary.token_ids, config.lora_rank, config.seed)
+        self.rows, self.layers = self.tuned.rows, nn.ParameterList(self.tuned.layers)
         longest = max(len(pieces) for pieces in vocabulary.pieces)
         pieces = torch.zeros(len(vocabulary), longest, dtype=torch.long)
         weights = torch.zeros(len(vocabulary), longest)
@@ -377,7 +395,9 @@ def align(
     config = config or AlignConfig()
     _check(config)
     out = Path(out)
-    corpus = Corpus.open(data, "train", config.splitter)
+    corpus, relabelled = relabel(
+        Corpus.open(data, "train", config.splitter), config.flip_sides, config.thin, config.seed
+    )
     language = TextEncoder.from_pretrained(encoder, device=config.device)
     vocabulary = build_vocabulary(corpus.captions, language, config.least_count)
     names, licenses = ", ".join(corpus.names), "; ".join(corpus.licenses)
@@ -430,15 +450,14 @@ def align(
     segments = _segments(aligner, corpus, config, out, quiet)
 
     # Stage 3 starts from stage 1's weights (ours: the paper does not say).
+    own = None
+    if config.rows == "whole-words":
+        own, vocabulary = own_words(language, vocabulary, corpus.captions, config.least_count)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed(config.seed, "align weights"))
         stage = AlignStage(aligner, vocabulary, config)
     stage.to(config.device)
     sampler = Sampler(corpus, vocabulary, language, config, "align", segments)
-    rest = [p for name, p in stage.named_parameters() if name != "rows"]
-    groups: list[dict[str, Any]] = [{"params": rest}]
-    if stage.rows is not None:
-        groups.append({"params": [stage.rows], "lr": config.rows_lr})
     second = train(
         stage,
         sampler,
@@ -446,7 +465,7 @@ def align(
         out / "runs" / "align",
         _train_config(config, config.steps, config.steps / total),
         name="align",
-        groups=groups,
+        groups=groups(stage, stage.tuned, config),
         quiet=quiet,
     )
 
@@ -461,28 +480,22 @@ def align(
         "captions_with_sub_texts": len(corpus.sub_texts),
         "motion_words": len(vocabulary),
         "rows": len(vocabulary.token_ids),
+        **relabelled,
         "steps": {name: result.steps for name, result in stages.items()},
         "seconds": {name: round(result.seconds, 1) for name, result in stages.items()},
         "losses": {name: result.losses for name, result in stages.items()},
         "config": _jsonable(config),
     }
-    patch_path = out / "patch.safetensors"
-    patch = _patch(language, vocabulary, encoder, names, licenses, report)
-    report["rows_in_patch"] = 0 if patch is None else len(patch.token_ids)
-    if patch is not None:
-        patch.save(patch_path)
-        report["mean_row_change"] = float((patch.rows - language.table[patch.token_ids].cpu()).norm(dim=1).mean())
-        report["mean_row_norm"] = float(language.table[patch.token_ids].norm(dim=1).mean())
-        language.end_training()
-        language.apply(patch)
+    source = Source(encoder, names, licenses)
+    patch, tuned_folder = finish(aligner, stage.tuned, vocabulary, source, out, config, report, own)
     aligner.eval()
     lr_cosines["after"] = left_right_cosines(language)
     report["retrieval"] = {"before": before, "after": _evaluations(aligner, data)}
     report["left_right_cosine"] = lr_cosines
-    folder = aligner.save_pretrained(out / "retrieval", _card(report), patch_path if patch is not None else None)
+    folder = aligner.save_pretrained(out / "retrieval", _card(report), patch)
     with atomic_path(out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return AlignResult(patch_path, folder, report)
+    return AlignResult(out / "patch.safetensors", folder, report, tuned_folder)
 
 
 def _check(config: AlignConfig) -> None:
@@ -497,6 +510,15 @@ def _check(config: AlignConfig) -> None:
         )
     if config.segmentation not in ("semantic", "uniform"):
         raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
+    if config.train not in get_args(Trained):
+        raise MateError(f"got train {config.train!r}, expected one of {', '.join(get_args(Trained))}")
+    if config.rows not in get_args(RowKind) or (config.rows == "whole-words" and config.train != "rows"):
+        raise MateError(
+            f"got rows {config.rows!r} with train {config.train!r}; expected one of {', '.join(get_args(RowKind))}, "
+            "and whole-words only where rows alone are trained"
+        )
+    if config.lora_rank < 1:
+        raise MateError(f"got lora_rank {config.lora_rank}, expected 1 or more")
     open_splitter(config.splitter)
     if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
         raise MateError("alignment needs at least one step of each stage and a batch of two")
@@ -513,7 +535,7 @@ def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: Align
         "encoder": encoder,
         "config": _jsonable(config),
     }
-    for free in ("device", "max_minutes", "least_change"):
+    for free in ("device", "max_minutes", "least_change", "spread"):
         settings["config"].pop(free)
     path = out / "align.json"
     if path.is_file():
@@ -542,7 +564,7 @@ def _load_start(aligner: Aligner, config: AlignConfig, data: Sequence[str | Path
     except (OSError, ValueError) as error:
         raise MateError(f"{root} holds no finished run of `mate align`; give its output folder") from error
     ours = {"data": [str(Path(folder).resolve()) for folder in data], "encoder": encoder}
-    ours |= {name: getattr(config, name) for name in ("segmentation", "splitter", "seed")}
+    ours |= {name: getattr(config, name) for name in ("segmentation", "splitter", "seed", "flip_sides", "thin")}
     theirs = {**known, **known["config"]}
     changed = [name for name, value in ours.items() if theirs.get(name) != value]
     changed = [name for name in changed if name != "segmentation" or config.segmentation == "semantic"]
@@ -665,34 +687,6 @@ def _evaluations(aligner: Aligner, data: Sequence[str | Path]) -> dict[str, Any]
     return found
 
 
-def _patch(
-    language: TextEncoder, vocabulary: MotionVocabulary, encoder: str, data: str, licenses: str, report: dict[str, Any]
-) -> WordPatch | None:
-    layer = language.embeddings
-    if not isinstance(layer, SparseRows):
-        return None
-    from mate import __version__
-
-    notes = {
-        "motion_words": str(len(vocabulary)),
-        "steps": str(report["steps"]["align"]),
-        "seed": str(report["config"]["seed"]),
-    }
-    ids, rows = layer.token_ids, layer.rows()
-    before = language.table[ids]
-    moved = (rows - before).norm(dim=1) >= report["config"]["least_change"] * before.norm(dim=1)
-    return WordPatch.from_tables(
-        language.table,
-        ids[moved],
-        rows[moved],
-        base_model=encoder,
-        training_data=data,
-        license=licenses,
-        version=__version__,
-        notes=notes,
-    )
-
-
 def _frozen_card(data: str, licenses: str) -> str:
     return "\n".join(
         [
@@ -712,7 +706,7 @@ def _card(report: dict[str, Any]) -> str:
         "# Motion-text retrieval model",
         "",
         f"Trained with `mate align` on {', '.join(report['data'])} ({report['clips']} clips, {report['captions']} captions).",
-        f"Language model: {report['encoder']}, its word embeddings patched ({report['rows_in_patch']} rows).",
+        f"Language model: {report['encoder']}; trained in it: {report['config']['train']} ({report['rows_in_patch']} rows in the patch).",
         "",
         f"Licence of the weights, from their data: {report['license']}",
         "",

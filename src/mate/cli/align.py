@@ -18,6 +18,23 @@ class Prior(StrEnum):
     none = "none"
 
 
+class Train(StrEnum):
+    """What of the language model moves."""
+
+    nothing = "nothing"
+    rows = "rows"
+    layers = "layers"
+    all = "all"
+    lora = "lora"
+
+
+class Rows(StrEnum):
+    """What moves for a word of several pieces."""
+
+    pieces = "pieces"
+    whole_words = "whole-words"
+
+
 class Segmentation(StrEnum):
     """How sub-texts get their segments."""
 
@@ -39,6 +56,22 @@ def align(
     rows_lr: Annotated[
         float | None, typer.Option(help="Learning rate of the word embeddings.", show_default="0.0003")
     ] = None,
+    train: Annotated[
+        Train | None,
+        typer.Option(
+            help="What of the language model moves: its word embeddings' rows, its later layers, all, a low-rank addition, or nothing.",
+            show_default="rows",
+        ),
+    ] = None,
+    rows: Annotated[
+        Rows, typer.Option(help="Words of several pieces: the pieces' rows, or a new token a word.")
+    ] = Rows.pieces,
+    layers_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of the later layers (layers, all).", show_default="0.00002")
+    ] = None,
+    lora_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of the low-rank additions (lora).", show_default="0.0003")
+    ] = None,
     prior: Annotated[Prior, typer.Option(help="Localization prior.")] = Prior.gaussian,
     segmentation: Annotated[
         Segmentation, typer.Option(help="Segments by meaning, or of equal length.")
@@ -56,9 +89,24 @@ def align(
             min=0.0, help="Leave rows out of the patch that moved by less than this fraction of their length."
         ),
     ] = 0.0,
-    frozen: Annotated[
-        bool, typer.Option("--frozen", help="Control: no word embedding moves, no patch is written.")
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Move words that are in no caption as their neighbours moved.")
     ] = False,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Control: no word embedding moves, no patch is written (--train nothing).")
+    ] = False,
+    flip_sides: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Label noise: left and right swapped in this share of training clips."),
+    ] = 0.0,
+    thin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="WORD=N: the word stays in the captions of N training clips only, 0 holds it out; repeatable. "
+            "Or a JSON file of such numbers.",
+            show_default=False,
+        ),
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="End training by the clock.", show_default=False)] = None,
     bf16: Annotated[
         bool, typer.Option(help="bfloat16 matrix products (several times faster on new CPUs and GPUs).")
@@ -70,17 +118,28 @@ def align(
 ) -> None:
     """Tune a language model's motion words on motion: data and a language model become a word patch.
 
-    Interrupted, the same command continues. Writes OUT/patch.safetensors, OUT/retrieval (for `mate score`),
-    OUT/segments.jsonl and OUT/report.json.
+    Interrupted, the same command continues. Writes OUT/patch.safetensors (or, where later layers move, the whole
+    OUT/language_model), OUT/retrieval (for `mate score`), OUT/segments.jsonl and OUT/report.json.
     """
     import torch
 
     from mate.align.recipe import AlignConfig
     from mate.align.recipe import align as run
+    from mate.errors import MateError
 
+    if frozen and train not in (None, Train.nothing):
+        raise MateError(f"got --frozen and --train {train.value}; choose one of them")
+    kind = Train.nothing if frozen else train or Train.rows
     if threads:
         torch.set_num_threads(threads)
-    given = {"steps": steps, "retrieval_steps": retrieval_steps, "batch_size": batch_size, "rows_lr": rows_lr}
+    given = {
+        "steps": steps,
+        "retrieval_steps": retrieval_steps,
+        "batch_size": batch_size,
+        "rows_lr": rows_lr,
+        "layers_lr": layers_lr,
+        "lora_lr": lora_lr,
+    }
     config = AlignConfig(
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         prior=prior.value,
@@ -88,7 +147,11 @@ def align(
         splitter=splitter,
         losses=tuple(part.strip() for part in losses.split(",") if part.strip()),
         least_change=least_change,
-        train_rows=not frozen,
+        spread=spread,
+        train=kind.value,
+        rows=rows.value,
+        flip_sides=flip_sides,
+        thin=_numbers(thin or []),
         max_minutes=max_minutes,
         bf16=bf16,
         seed=seed,
@@ -108,5 +171,29 @@ def align(
             print(f"{name:5} {stage:6} {recall}" + ("" if side is None else f"  left/right told apart {side:.3f}"))
     cosines = {stage: figures["mean over texts"] for stage, figures in report["left_right_cosine"].items()}
     print(f"cosine of left and right wordings: {cosines['before']:.3f} -> {cosines['after']:.3f}")
-    patch = "no patch (--frozen)" if frozen else result.patch
-    print(f"wrote {patch}, {result.model}, {out / 'report.json'}", file=sys.stderr)
+    product = result.language_model or (result.patch if result.patch.is_file() else "no patch (nothing was trained)")
+    print(f"wrote {product}, {result.model}, {out / 'report.json'}", file=sys.stderr)
+
+
+def _numbers(given: list[str]) -> dict[str, int]:
+    """`--thin`: WORD=N, or a JSON file of them.
+
+    Raises:
+        MateError: neither.
+    """
+    from mate.errors import MateError
+
+    found: dict[str, int] = {}
+    for entry in given:
+        word, equals, number = entry.rpartition("=")
+        if equals and number.strip().isdigit():
+            found[word.strip()] = int(number)
+            continue
+        try:
+            read = json.loads(Path(entry).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MateError(f'got --thin {entry}, expected WORD=N or a JSON file such as {{"skip": 5}}') from error
+        if not isinstance(read, dict) or not all(type(value) is int for value in read.values()):
+            raise MateError(f'{entry}: expected a JSON object of whole numbers, such as {{"skip": 5}}')
+        found |= read
+    return found

@@ -87,7 +87,9 @@ class Neighbours:
 def motion_words(patch: "WordPatch", encoder: "TextEncoder") -> list[str]:
     """The whole words among the rows of a patch that may say something about movement, in alphabetical order."""
     pieces = (str(encoder.tokenizer.id_to_token(int(number)) or "") for number in patch.token_ids)
-    return sorted({piece for piece in pieces if len(piece) > 2 and piece.isalpha() and is_motion_word(piece)})
+    return sorted(
+        {piece for piece in (*pieces, *patch.words) if len(piece) > 2 and piece.isalpha() and is_motion_word(piece)}
+    )
 
 
 def _vectors(encoder: "TextEncoder", names: Sequence[str]) -> np.ndarray:

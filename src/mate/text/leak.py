@@ -1,24 +1,25 @@
 """How far a word patch moves words that it was not made for, through the word pieces that they share with its own.
 
-"anticlockwise" and "counterclockwise" share ##cl ##ock ##wise: moving one word's pieces moves the other.
+"anticlockwise" and "counterclockwise" share ##cl ##ock ##wise: moving one word's pieces moves the other. Words with tokens of their
+own (`mate.text.whole_words`) move nothing else.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from mate.errors import MateError
 from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
+from mate.text.vocabulary import pieces_of
 
 
 @dataclass(frozen=True)
 class Leak:
     """What a patch does to words that are not its own.
 
-    A word's shift is |new - old| / |old| of its word embedding, the mean of its pieces' rows.
+    A word's shift is |new - old| / |old| of its word embedding, the mean of its pieces' rows (or the row of its own token).
 
     Attributes:
         own: the mean shift of the patch's own words.
@@ -49,21 +50,21 @@ def piece_leak(encoder: TextEncoder, patch: WordPatch, own: Sequence[str], other
     Raises:
         MateError: the encoder's table is not the patch's base, or there are no own words.
     """
-    table = encoder.table.detach().float().cpu()
     patch.check(encoder.table.detach())
     mine = sorted({word.lower() for word in own if word.strip()})
     rest = sorted({word.lower() for word in others if word.strip()} - set(mine))
     if not mine:
         raise MateError("got no words that the patch was made for, expected at least one")
-    moved = torch.zeros(len(table), dtype=torch.bool)
-    moved[patch.token_ids] = True
-    new = table.clone()
-    new[patch.token_ids] = patch.rows
-    pieces = _pieces(encoder, [*mine, *rest])
-    touched = {word: _shift(pieces[word], table, new) for word in rest if bool(moved[pieces[word]].any())}
+    spoken = [*mine, *rest]
+    pieces, before = _read(encoder, spoken)
+    moved = set(patch.token_ids.tolist())
+    with patch.apply(encoder):
+        new_pieces, after = _read(encoder, spoken)
+    shifts = {word: _shift(before[word], after[word]) for word in spoken}
+    touched = {word: shifts[word] for word in rest if pieces[word] != new_pieces[word] or moved & set(pieces[word])}
     worst = sorted(touched.items(), key=lambda item: (-item[1], item[0]))
     return Leak(
-        own=sum(_shift(pieces[word], table, new) for word in mine) / len(mine),
+        own=sum(shifts[word] for word in mine) / len(mine),
         words=len(rest),
         touched=len(touched),
         shift=sum(touched.values()) / len(touched) if touched else 0.0,
@@ -71,21 +72,15 @@ def piece_leak(encoder: TextEncoder, patch: WordPatch, own: Sequence[str], other
     )
 
 
-def _shift(ids: Tensor, old: Tensor, new: Tensor) -> float:
-    if not len(ids):  # the tokeniser has nothing for it
+def _read(encoder: TextEncoder, words: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, Tensor]]:
+    """The words' pieces, and their word embeddings (D,); not finite for a word that the tokeniser has nothing for."""
+    table = encoder.table.detach()
+    pieces = pieces_of(encoder, words)
+    vectors = {word: table[ids.to(table.device)].float().mean(0).cpu() for word, ids in pieces.items()}
+    return {word: ids.tolist() for word, ids in pieces.items()}, vectors
+
+
+def _shift(before: Tensor, after: Tensor) -> float:
+    if not bool(before.isfinite().all()):  # the mean of no pieces
         return 0.0
-    before = old[ids].mean(0)
-    return float((new[ids].mean(0) - before).norm() / before.norm().clamp(min=1e-12))
-
-
-def _pieces(encoder: TextEncoder, words: Sequence[str]) -> dict[str, Tensor]:
-    """word -> the ids of its pieces. Read inside a text: some tokenisers write a text's first word in another way."""
-    found: dict[str, Tensor] = {}
-    lead = "the "
-    for start in range(0, len(words), 512):
-        group = words[start : start + 512]
-        tokens = encoder.tokenize([f"{lead}{word}" for word in group], truncate=True)
-        for word, ids, spans in zip(group, tokens.ids.cpu(), tokens.offsets, strict=True):
-            inside = (spans[:, 1] > len(lead)) & (spans[:, 1] > spans[:, 0])
-            found[word] = ids[inside]
-    return found
+    return float((after - before).norm() / before.norm().clamp(min=1e-12))

@@ -2,14 +2,17 @@
 
 A patch belongs to exactly one word-embedding table, known by the SHA-256 of its bytes. `WordPatch.apply` puts the new
 rows into anyone's copy of the same language model; the handle it returns takes them out again, bit for bit.
+A patch may also give words of several pieces tokens and rows of their own (`mate.text.whole_words`).
 
-Shapes: V vocabulary size, K patched rows, D embedding size.
+Shapes: V vocabulary size, K patched rows, W added words, D embedding size.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +20,11 @@ from torch import Tensor, nn
 from mate.errors import MateError
 from mate.files import atomic_path
 
+if TYPE_CHECKING:
+    from mate.text.whole_words import AddedWords
+
 FORMAT_VERSION = "1"
+WORDS_VERSION = "2"  # of a patch with added words: a program that does not know them must not apply the rest
 REQUIRED_METADATA = ("base_model", "table_sha256", "training_data", "license", "version")
 # A copy of the model in half precision has other bytes; these two hashes let it be recognised too.
 _HASH_KEYS = {
@@ -47,7 +54,7 @@ def embedding_layer(model: object) -> nn.Module:
     Raises:
         MateError: no such layer was found.
     """
-    for candidate in _language_models(model):
+    for candidate in language_models(model):
         if isinstance(getattr(candidate, "token_embedding", None), nn.Embedding):  # openai-clip, open_clip
             return candidate.token_embedding  # type: ignore[return-value]
         getter = getattr(candidate, "get_input_embeddings", None)
@@ -69,7 +76,7 @@ def embedding_layer(model: object) -> nn.Module:
     )
 
 
-def _language_models(model: object) -> Iterator[nn.Module]:
+def language_models(model: object) -> Iterator[nn.Module]:
     """The modules that may hold the word embeddings: the model, what it wraps, and what that wraps; the outermost first."""
     level = [model]
     for _ in range(3):
@@ -82,10 +89,17 @@ def _language_models(model: object) -> Iterator[nn.Module]:
         level = [candidate for candidate in inner if candidate is not None]
 
 
+def _content_sha256(tensors: Mapping[str, Tensor], words: str) -> str:
+    """The hash of a patch file's content: its tensors, and the words as they stand in its metadata."""
+    digests = [tensor_sha256(tensors[name]) for name in ("token_ids", "rows", "word_rows") if name in tensors]
+    return hashlib.sha256(("".join(digests) + words).encode()).hexdigest()
+
+
 class PatchHandle:
     """A patch that is in place; holds the rows that it replaced. Also a context manager that reverts at its end."""
 
-    def __init__(self, table: Tensor, token_ids: Tensor, replaced: Tensor) -> None:
+    def __init__(self, table: Tensor, token_ids: Tensor, replaced: Tensor, added: "AddedWords | None" = None) -> None:
+        self._added = added
         self._table = table
         self._token_ids = token_ids
         self._replaced: Tensor | None = replaced
@@ -101,6 +115,8 @@ class PatchHandle:
         if self._replaced is not None:
             self._table[self._token_ids.to(self._table.device)] = self._replaced.to(self._table.device)
             self._replaced = None
+            if self._added is not None:
+                self._added.remove()
 
     def __enter__(self) -> "PatchHandle":
         return self
@@ -117,6 +133,7 @@ class WordPatch:
         token_ids: (K,) int64, distinct, ascending.
         rows: (K, D) floating point, the rows' new values (not differences).
         metadata: strings; `base_model`, `table_sha256`, `training_data`, `license`, `version` are required.
+        words: W words that get tokens of their own. word_rows: (W, D) their rows.
 
     Raises:
         MateError: shapes, values or metadata are not those of a patch.
@@ -125,6 +142,8 @@ class WordPatch:
     token_ids: Tensor
     rows: Tensor
     metadata: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    word_rows: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def __post_init__(self) -> None:
         ids, rows = self.token_ids, self.rows
@@ -134,7 +153,14 @@ class WordPatch:
             raise MateError(f"got token ids of {ids.dtype} and rows of {rows.dtype}, expected int64 and floating point")
         if len(ids) and (int(ids[0]) < 0 or bool((ids[1:] <= ids[:-1]).any())):
             raise MateError("a word patch's token ids must be distinct, ascending and not negative")
-        if not bool(torch.isfinite(rows).all()):
+        if self.words and self.word_rows.shape != (len(self.words), rows.shape[1]):
+            expected = (len(self.words), rows.shape[1])
+            raise MateError(
+                f"got {len(self.words)} words and their rows {tuple(self.word_rows.shape)}, expected {expected}"
+            )
+        if len(set(self.words)) != len(self.words) or any(not word or word != word.strip() for word in self.words):
+            raise MateError("a word patch's words must be distinct, without spaces around them")
+        if not bool(torch.isfinite(rows).all()) or not bool(torch.isfinite(self.word_rows).all()):
             raise MateError("a word patch's rows must be finite; this one has NaN or infinite values")
         missing = [key for key in REQUIRED_METADATA if not self.metadata.get(key)]
         if missing:
@@ -154,8 +180,10 @@ class WordPatch:
         license: str,
         version: str,
         notes: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
+        word_rows: Tensor | None = None,
     ) -> "WordPatch":
-        """A patch for the base table (V, D), with its hashes in the metadata."""
+        """A patch for the base table (V, D), as it is without any added words, with its hashes in the metadata."""
         order = torch.argsort(token_ids)
         metadata = {
             "base_model": base_model,
@@ -165,7 +193,8 @@ class WordPatch:
             **table_hashes(base),
             **dict(notes or {}),
         }
-        return cls(token_ids[order].cpu().long(), rows[order].detach().float().cpu(), metadata)
+        added = torch.zeros(0, rows.shape[1]) if word_rows is None else word_rows.detach().float().cpu()
+        return cls(token_ids[order].cpu().long(), rows[order].detach().float().cpu(), metadata, tuple(words), added)
 
     def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
         """Writes one .safetensors file, rows in fp32 or, on request, torch.float16.
@@ -178,16 +207,20 @@ class WordPatch:
         path = Path(path)
         if path.suffix != ".safetensors":
             raise MateError(f"got {path}, expected a name that ends in .safetensors for a word patch")
-        rows = self.rows.to(dtype).contiguous()
-        digest = tensor_sha256(self.token_ids) + tensor_sha256(rows)
+        tensors = {"token_ids": self.token_ids.contiguous(), "rows": self.rows.to(dtype).contiguous()}
+        names = ""
+        if self.words:
+            tensors["word_rows"] = self.word_rows.to(dtype).contiguous()
+            names = json.dumps(self.words, ensure_ascii=False)
         metadata = {
             **self.metadata,
+            **({"words": names} if names else {}),
             "format": "mate word patch",
-            "format_version": FORMAT_VERSION,
-            "content_sha256": hashlib.sha256(digest.encode()).hexdigest(),
+            "format_version": WORDS_VERSION if names else FORMAT_VERSION,
+            "content_sha256": _content_sha256(tensors, names),
         }
         with atomic_path(path) as temporary:
-            save_file({"token_ids": self.token_ids.contiguous(), "rows": rows}, temporary, metadata=metadata)
+            save_file(tensors, temporary, metadata=metadata)
         return path
 
     @classmethod
@@ -206,22 +239,25 @@ class WordPatch:
             with safe_open(path, framework="pt") as file:
                 metadata = dict(file.metadata() or {})
                 names = set(file.keys())
-                if metadata.get("format") != "mate word patch" or names != {"token_ids", "rows"}:
+                if metadata.get("format") != "mate word patch" or names - {"word_rows"} != {"token_ids", "rows"}:
                     raise MateError(
                         f"{path} is a safetensors file, but not a word patch (tensors: {', '.join(sorted(names))})"
                     )
-                ids, rows = file.get_tensor("token_ids").clone(), file.get_tensor("rows").clone()
+                tensors = {name: file.get_tensor(name).clone() for name in names}
         except SafetensorError as error:
             raise MateError(f"{path} is damaged or not a safetensors file ({error}); get a fresh copy") from error
-        if metadata.pop("format_version", "") != FORMAT_VERSION:
+        if metadata.pop("format_version", "") not in (FORMAT_VERSION, WORDS_VERSION):
             raise MateError(f"{path} has a word-patch format that this version does not know; update mate-motion")
-        digest = hashlib.sha256((tensor_sha256(ids) + tensor_sha256(rows)).encode()).hexdigest()
-        if metadata.pop("content_sha256", "") != digest:
+        words = metadata.pop("words", "")
+        if metadata.pop("content_sha256", "") != _content_sha256(tensors, words):
             raise MateError(
                 f"{path}: the rows do not match the file's own hash; it was altered or damaged, get a fresh copy"
             )
         metadata.pop("format")
-        return cls(ids, rows.float(), metadata)
+        ids, rows = tensors["token_ids"], tensors["rows"].float()
+        if not words:
+            return cls(ids, rows, metadata)
+        return cls(ids, rows, metadata, tuple(json.loads(words)), tensors.get("word_rows", torch.zeros(0, 0)).float())
 
     def check(self, table: Tensor) -> None:
         """Refuses any table (V, D) but the one the patch was made for.
@@ -250,22 +286,31 @@ class WordPatch:
             )
 
     @torch.no_grad()
-    def apply(self, model: object) -> PatchHandle:
+    def apply(self, model: object, tokenizer: object | None = None) -> PatchHandle:
         """Puts the rows into `model`'s word-embedding table, in place.
 
         Args:
             model: a `TextEncoder`, a Hugging Face, sentence-transformers, openai-clip or open_clip model.
+            tokenizer: needed for a patch with added words, where `model` does not bring its own: the model's Hugging Face tokenizer.
+                It learns the words, in place.
 
         Raises:
-            MateError: the model has another word-embedding table (or is patched already).
+            MateError: the model has another word-embedding table (or is patched already), or it takes no added words.
         """
         table = embedding_layer(model).weight
         assert isinstance(table, Tensor)
         self.check(table)
+        added = None
+        if self.words:
+            from mate.text.whole_words import add_words
+
+            added = add_words(model, self.words, self.word_rows, tokenizer)
+            table = embedding_layer(model).weight
+            assert isinstance(table, Tensor)
         ids = self.token_ids.to(table.device)
         replaced = table[ids].clone()
         table[ids] = self.rows.to(device=table.device, dtype=table.dtype)
-        return PatchHandle(table, self.token_ids.clone(), replaced)
+        return PatchHandle(table, self.token_ids.clone(), replaced, added)
 
     def export(self, source: str | Path, folder: str | Path) -> Path:
         """Writes a whole language model in Hugging Face's layout with the patch in it; see `patch_export.export_patched`."""

@@ -205,3 +205,16 @@ def _count(texts: Sequence[str], encoder: TextEncoder, counts: Counter[str], pie
                 pieces.setdefault(word.text, set()).update(own)
                 seen.add(word.text)
         counts.update(seen)
+
+
+def pieces_of(encoder: TextEncoder, spoken: Sequence[str]) -> dict[str, Tensor]:
+    """word -> the ids of its pieces, in order. Read inside a text: some tokenisers write a text's first word in another way."""
+    found: dict[str, Tensor] = {}
+    lead = "the "
+    for start in range(0, len(spoken), 512):
+        group = spoken[start : start + 512]
+        tokens = encoder.tokenize([f"{lead}{word}" for word in group], truncate=True)
+        for word, ids, spans in zip(group, tokens.ids.cpu(), tokens.offsets, strict=True):
+            inside = (spans[:, 1] > len(lead)) & (spans[:, 1] > spans[:, 0])
+            found[word] = ids[inside]
+    return found
