@@ -26,7 +26,10 @@ def probe(
         str | None, typer.Option(metavar="DIR", help="Sample this model (or `default`, `kinwords`) and judge.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A prepared set: real held-out clips and training clips.")
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="A prepared set: real held-out clips and training clips; several for --encoder."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result card, JSON.")
@@ -41,11 +44,27 @@ def probe(
         typer.Option("--words", help="The word probe: 1,053 prompts on 12 rungs, in place of the 72 of eleven facts."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL", help="Minimal pairs: a retrieval model, or package.module:function; several side by side."
+        ),
+    ] = None,
+    scoring: Annotated[
+        list[str] | None, typer.Option(help="Of --encoder models: localized, sentence, or both in turn.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of --data for --encoder.")] = "test",
+    each: Annotated[int, typer.Option(min=1, help="The most minimal pairs of a rung.")] = 60,
+    deciding: Annotated[
+        str | None, typer.Option(metavar="WORD,WORD", help="Only pairs that these words decide.")
+    ] = None,
+    retrieval: Annotated[bool, typer.Option(help="Retrieval over the whole split beside the pairs.")] = True,
 ) -> None:
     """Check that motions do what their prompts say: walk, run, turn, raise or wave a hand; which side; in any wording.
 
-    One of --write-prompts, --motions (with --prompts) and --model. With --words, the word probe: which words and which kinds of meaning
-    (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which probe they belong to.
+    One of --write-prompts, --motions (with --prompts), --model and --encoder. With --words, the word probe: which words and which kinds
+    of meaning (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which probe they
+    belong to. With --encoder, minimal pairs: does it find the true caption of two that differ in one meaning?
     """
     from mate.checkpoints import resolve
     from mate.errors import MateError
@@ -53,10 +72,21 @@ def probe(
     from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
     from mate.files import atomic_path
 
-    if sum(choice is not None for choice in (write_prompts, motions, model)) != 1:
+    if sum(bool(choice) for choice in (write_prompts, motions, model, encoder)) != 1:
         raise MateError(
-            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"
+            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, --model DIR and --encoder MODEL; see `mate probe --help`"
         )
+    if encoder:
+        from mate.cli.probe_encoder import encoder_probe
+
+        for target in (output, markdown):
+            if target is not None:
+                check_writable(target)
+        card, text = encoder_probe(encoder, data or [], scoring or [], split, each, deciding, retrieval, device)
+        _put(card, text, output, markdown, as_json)
+        return
+    if data is not None and len(data) > 1:
+        raise MateError(f"got --data {len(data)} times; only --encoder takes several sets")
     if write_prompts is not None and words:
         from mate.evaluate.word_prompts import packaged_prompts
 
@@ -84,10 +114,10 @@ def probe(
     if motions is not None:
         assert prompts is not None
         probed, about = _read_motions(motions, prompts, fps), {}
-        control = real_control(data) if data is not None else None
+        control = real_control(data[0]) if data else None
     else:
         folder = resolve(str(model))
-        control = real_control(data) if data is not None else None
+        control = real_control(data[0]) if data else None
         probed, about = _sample(folder, lengths, seeds, device)
     card = {**obedience_card(probed, control), **about}
     _put(card, to_markdown(card), output, markdown, as_json)

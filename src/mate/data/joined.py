@@ -192,22 +192,24 @@ def _captions(
         drawn = [draw(content, style, kind, rng, 0.4) for content, style in zip(contents, styles, strict=True)]
         phrases = [wording.phrase for wording in drawn]
         segments = segments or phrases
-        part = {"seen": "train", "unseen": "held_out"}[kind]
-        templates = wordings()["connectives"][part]
-        if len(phrases) > 2:
-            templates = [
-                template for template in templates if template.startswith("{0}, ") or template.startswith("{0} and")
-            ]
-        captions.append(
-            Caption(_sentence(drawn[0].subject, phrases, [str(rng.choice(templates)) for _ in phrases[1:]]))
-        )
+        between = templates({"seen": "train", "unseen": "held_out"}[kind], len(phrases))
+        captions.append(Caption(sentence(drawn[0].subject, phrases, [str(rng.choice(between)) for _ in phrases[1:]])))
     return captions, kinds, segments
 
 
-def _sentence(subject: str, phrases: list[str], templates: list[str]) -> str:
+def templates(part: str, events: int) -> list[str]:
+    """The connectives of captions with so many events; `part`: "train" or "held_out". Not all of them can be chained."""
+    found = wordings()["connectives"][part]
+    return [one for one in found if one.startswith(("{0}, ", "{0} and"))] if events > 2 else found
+
+
+def sentence(subject: str, phrases: list[str], templates: list[str]) -> str:
+    """A caption: phrases in order of time, with a connective before each but the first."""
+    if not templates:
+        return f"{subject} {phrases[0]}"
     if templates[0].startswith("after {0:ing}"):
         return connect(templates[0].replace("{1}", f"{subject} {{1}}"), phrases)
-    sentence = phrases[0]
+    text = phrases[0]
     for template, phrase in zip(templates, phrases[1:], strict=True):
-        sentence = connect(template, [sentence, phrase])
-    return f"{subject} {sentence}"
+        text = connect(template, [text, phrase])
+    return f"{subject} {text}"

@@ -93,7 +93,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
 # ---------------------------------------------------------------------- shares and tables
 
 
-def wilson(holds: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(holds: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a share (95 % by default); (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
