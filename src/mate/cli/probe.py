@@ -40,11 +40,26 @@ def probe(
         bool,
         typer.Option("--words", help="The word probe: 1,053 prompts on 12 rungs, in place of the 72 of eleven facts."),
     ] = False,
+    grounding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The grounding probe: are words found in --data where they are? A retrieval model."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --grounding: at most so many motions.")] = None,
+    split: Annotated[str, typer.Option(help="With --grounding: the split of --data.")] = "test",
+    joints: Annotated[
+        str, typer.Option(help="With --grounding: how joints are found: occlusion, gradient or none.")
+    ] = "occlusion",
+    trials: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --grounding: CMU subject 16's BVH files, too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Check that motions do what their prompts say: walk, run, turn, raise or wave a hand; which side; in any wording.
 
-    One of --write-prompts, --motions (with --prompts) and --model. With --words, the word probe: which words and which kinds of meaning
+    One of --write-prompts, --motions (with --prompts), --model and --grounding (with --data): whether a retrieval model finds words,
+    sub-texts and body parts where they are. With --words, the word probe: which words and which kinds of meaning
     (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which probe they belong to.
     """
     from mate.checkpoints import resolve
@@ -53,10 +68,23 @@ def probe(
     from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
     from mate.files import atomic_path
 
-    if sum(choice is not None for choice in (write_prompts, motions, model)) != 1:
+    if sum(choice is not None for choice in (write_prompts, motions, model, grounding)) != 1:
         raise MateError(
-            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"
+            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, --model DIR, and --grounding MODEL; "
+            "see `mate probe --help`"
         )
+    if grounding is not None:
+        if data is None:
+            raise MateError("--grounding needs --data DIR, a set of `mate prepare joined` or `mate prepare kinwords`")
+        from mate.cli.probe_grounding import grounding as ground_words
+        from mate.evaluate.grounding_probe import to_markdown as grounding_to_markdown
+
+        for target in (output, markdown):
+            if target is not None:
+                check_writable(target)
+        found = ground_words(grounding, data, split, limit, joints, trials, 0, device)
+        _put(found, grounding_to_markdown(found), output, markdown, as_json)
+        return
     if write_prompts is not None and words:
         from mate.evaluate.word_prompts import packaged_prompts
 
