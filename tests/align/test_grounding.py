@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mate.align.aligner import Aligner, AlignerConfig
-from mate.align.grounding import JointMethod, _gradient, _held_still, _queries, _Reader, ground, joint_of_feature
+from mate.align.grounding import JointMethod, _gradient, held_still, _Reader, ground, joint_of_feature, word_queries
 from mate.align.heatmap import draw, heat_bar, pooled, segment_bar, write_png
 from mate.errors import MateError
 from mate.motion.features import LAYOUT
@@ -71,7 +71,7 @@ def test_the_hint_draws_attention_to_the_segment_and_none_is_none(aligner: Align
 def test_the_frames_are_the_models_own_attention(aligner: Aligner, motion: np.ndarray) -> None:
     features, mask = aligner.pad([motion])
     _, frames, valid = aligner.motion(features, mask)
-    _, weights = aligner.attention(_queries(aligner, TEXT), frames, valid)
+    _, weights = aligner.attention(word_queries(aligner, [TEXT]), frames, valid)
     found = ground(aligner, motion, TEXT, 0.0, "none")
     for n, word in enumerate(found.words):
         units = word.attention[:64].reshape(16, 4).sum(1)
@@ -102,8 +102,12 @@ def test_only_the_joint_that_is_read_gets_a_share(tiny_bert: str, motion: np.nda
 def test_a_joint_that_stands_still_gets_nothing(aligner: Aligner, motion: np.ndarray) -> None:
     still = motion.copy()
     still[:, joint_of_feature() != 16] = motion[0, joint_of_feature() != 16]
+    travels = still.copy()
+    still[:, [*range(3), *range(193, 196)]] = 0  # the pelvis neither travels nor turns
     for word in ground(aligner, still, TEXT).words:
         assert word.joints is not None and word.joints[16] > 0.99
+    for word in ground(aligner, travels, TEXT).words:
+        assert word.joints is not None and word.joints[0] > 0.01, "an even turn is movement"
 
 
 def test_every_number_belongs_to_a_joint() -> None:
@@ -116,10 +120,10 @@ def test_every_number_belongs_to_a_joint() -> None:
 def test_integrated_gradients_add_up(aligner: Aligner, motion: np.ndarray) -> None:
     """Completeness: the parts sum to the agreement with the motion less that with the motion held still."""
     features, mask = aligner.pad([motion])
-    reader = _Reader(aligner, _queries(aligner, TEXT), torch.zeros(1, 7, 16), mask, 0.0).only([2, 5])
+    reader = _Reader(aligner, word_queries(aligner, [TEXT]), torch.zeros(1, 7, 16), mask, 0.0).only([2, 5])
     parts = _gradient(reader, features, 8, 48)
     with torch.no_grad():
-        expected = reader(features)[0][0] - reader(_held_still(features, 8, 48))[0][0]
+        expected = reader(features)[0][0] - reader(held_still(features, 8, 48, reader.rest))[0][0]
     assert parts.shape == (22, 2)
     torch.testing.assert_close(parts.sum(0), expected, atol=0.02, rtol=0)
 

@@ -2,12 +2,15 @@
 
 Frames: the guided attention of `mate.align.localization`, averaged over heads. omega = 0 shows what attention finds without
 the hint from the segmentation.
-Joints (ours; the paper has none): how much the word's agreement with the motion, cos(Proj(WE(w)), f^m_w), depends on each
-joint's movement. A joint is held still by giving its numbers their mean over the word's segment: that stays near real motion,
-where the mean pose of the training data does not.
+Joints (ours; the paper has none): how much of what the word reads in the motion depends on each joint's movement. A joint is
+held still by giving its numbers their mean over the word's segment: that stays near real motion, where the mean pose of the
+training data does not. The pelvis neither travels nor turns then: whoever walks or turns evenly moves, too.
 
-    occlusion: how much the agreement changes when one joint is held still
-    gradient: integrated gradients (Sundararajan et al. 2017) from all joints held still to the motion, summed over the joint's numbers
+    occlusion: how far f^m_w turns, 1 - cos, when joints are held still. Joints of one part of the body say the same: with one leg's
+        knee held still its foot still tells of the step. So parts are held still as a whole, and a joint gets its part's
+        change, lessened by how its own change compares with that of the part's strongest joint
+    gradient: of the word's agreement with the motion, cos(Proj(WE(w)), f^m_w): integrated gradients (Sundararajan et al. 2017) from all
+        joints held still to the motion, summed over the joint's numbers
 
 Both are magnitudes: a joint may speak for a word or against it. A joint that does not move gets nothing.
 
@@ -37,6 +40,11 @@ from mate.text.vocabulary import is_motion_word
 JointMethod = Literal["occlusion", "gradient", "none"]
 GRADIENT_STEPS = 16
 NOISE = 1e-6  # of a cosine: what rounding alone makes
+NOISE_TURN = 1e-5  # of the distance between two vectors of length 1
+# Pelvis and legs, trunk, head, left arm, right arm: both legs together carry every gait.
+PARTS = ((0, 1, 2, 4, 5, 7, 8, 10, 11), (3, 6, 9), (12, 15), (13, 16, 18, 20), (14, 17, 19, 21))
+_FIRST = LAYOUT.velocities.start
+_PELVIS_VELOCITY = [0, 1, 2, _FIRST, _FIRST + 1, _FIRST + 2]  # turning, travelling, and its step as a joint
 
 
 @dataclass(frozen=True)
@@ -178,14 +186,12 @@ def ground(
     start = torch.tensor([float(bounds[n]) if n >= 0 else 0.0 for n in own])
     end = torch.tensor([float(bounds[n + 1]) if n >= 0 else float(units) for n in own])
     hint = prior(start, end, units, aligner.config.prior).to(aligner.device).unsqueeze(0)
-    reader = _Reader(aligner, _queries(aligner, text), hint, mask, omega)
+    reader = _Reader(aligner, word_queries(aligner, [text]), hint, mask, omega)
     with torch.no_grad():
         agreement, attention = reader(features)
     spans = [(int(a) * stride, int(b) * stride) for a, b in zip(start.tolist(), end.tolist(), strict=True)]
     shares = None if joints == "none" else _joint_shares(reader, features, spans, joints)
-    weights = attention[0].repeat_interleave(stride, -1)[:, :frames] / stride
-    weights = F.pad(weights, (0, frames - weights.shape[1]))  # the frames beyond the last whole unit are not read
-    weights = (weights / weights.sum(-1, keepdim=True)).float().cpu().numpy()
+    weights = over_frames(attention[0], stride, frames)
     hints = hint[0].repeat_interleave(stride, -1)[:, :frames]
     hints = F.pad(hints, (0, frames - hints.shape[1])).float().cpu().numpy()
     found = tuple(
@@ -229,22 +235,51 @@ def _segments(
 
 
 @torch.no_grad()
-def _queries(aligner: Aligner, text: str) -> Tensor:
-    """Proj(WE(w)) of the text's words, (1, W, D): WE is the mean of the word's pieces' rows."""
+def word_queries(aligner: Aligner, texts: Sequence[str]) -> Tensor:
+    """Proj(WE(w)) of the words of texts, (B, W, D), padded behind a text's last word: WE is the mean of the word's pieces' rows.
+
+    Raises:
+        MateError: an empty text, or one that is too long for the language model.
+    """
     encoder = aligner.text_encoder
-    tokens = encoder.tokenize([text])
-    average = word_matrix(tokens.offsets, [words_in(text)]).to(tokens.ids.device)
-    rows = encoder.embeddings(tokens.ids)  # (1, L, D_e)
+    tokens = encoder.tokenize(texts)
+    average = word_matrix(tokens.offsets, [words_in(text) for text in texts]).to(tokens.ids.device)
+    rows = encoder.embeddings(tokens.ids)  # (B, L, D_e)
     return aligner.word((average.to(rows.dtype) @ rows).to(aligner.device))
+
+
+def read_words(
+    aligner: Aligner, features: Tensor, mask: Tensor, queries: Tensor, hint: Tensor, omega: float
+) -> tuple[Tensor, Tensor]:
+    """Reads words in motions: the features f^m_w (B, W, D) and the attention over latent units (B, W, U), the mean of its heads.
+
+    Args:
+        features: (B, T, 263), normalised. mask: (B, T). queries: (B, W, D). hint: the prior, (B, W, U).
+        omega: its strength; the model's own stays as it is.
+    """
+    attention = copy.copy(aligner.attention)  # shares the weights
+    attention.omega = omega
+    _, frames, valid = aligner.motion(features, mask)
+    read, weights = attention(queries, frames, valid, hint)
+    return read, weights.mean(1)
+
+
+def over_frames(weights: Tensor, stride: int, frames: int) -> np.ndarray:
+    """Attention over latent units (W, U) as attention over frames (W, T) float32, rows summing to 1.
+
+    A unit's frames share its weight; frames beyond the last whole unit are not read and get none.
+    """
+    spread = weights.repeat_interleave(stride, -1)[:, :frames]
+    spread = F.pad(spread, (0, frames - spread.shape[1]))
+    return (spread / spread.sum(-1, keepdim=True)).float().cpu().numpy()
 
 
 class _Reader:
     """Reads the words in variants of one motion: agreement (B, W) and attention over its units (B, W, U)."""
 
     def __init__(self, aligner: Aligner, queries: Tensor, hint: Tensor, mask: Tensor, omega: float) -> None:
-        self.aligner, self.queries, self.hint, self.mask = aligner, queries, hint, mask
-        self.attention = copy.copy(aligner.attention)  # shares the weights; the model's own omega stays
-        self.attention.omega = omega
+        self.aligner, self.queries, self.hint, self.mask, self.omega = aligner, queries, hint, mask, omega
+        self.rest = aligner.normalize(torch.zeros(LAYOUT.dim, device=aligner.device))
 
     def only(self, words: Sequence[int]) -> "_Reader":
         """The same for some of the words."""
@@ -254,11 +289,14 @@ class _Reader:
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, T, 263), normalised."""
+        read, weights = self.read(features)
+        return F.cosine_similarity(self.queries.float(), read.float(), dim=-1), weights
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """f^m_w (B, W, D) and the attention (B, W, U) of features (B, T, 263), normalised."""
         batch = len(features)
-        _, frames, valid = self.aligner.motion(features, self.mask.expand(batch, -1))
-        queries = self.queries.expand(batch, -1, -1)
-        read, weights = self.attention(queries, frames, valid, self.hint.expand(batch, -1, -1))
-        return F.cosine_similarity(queries.float(), read.float(), dim=-1), weights.mean(1)
+        queries, hint = (part.expand(batch, -1, -1) for part in (self.queries, self.hint))
+        return read_words(self.aligner, features, self.mask.expand(batch, -1), queries, hint, self.omega)
 
 
 def joint_of_feature() -> np.ndarray:
@@ -272,28 +310,51 @@ def joint_of_feature() -> np.ndarray:
     return owner
 
 
-def _held_still(features: Tensor, start: int, end: int) -> Tensor:
-    """The motion (1, T, 263) with every number at its mean over the frames start..end, in those frames."""
+def held_still(features: Tensor, start: int, end: int, rest: Tensor) -> Tensor:
+    """The motion (1, T, 263) with every number at its mean over the frames start..end, in those frames, and the pelvis at rest.
+
+    Args:
+        rest: (263,) numbers of no velocity, normalised as the motion is.
+    """
     still = features.clone()
     still[:, start:end] = features[:, start:end].mean(1, keepdim=True)
+    still[:, start:end, _PELVIS_VELOCITY] = rest[_PELVIS_VELOCITY]
     return still
+
+
+def parts_first(joints: Tensor, parts: Tensor) -> Tensor:
+    """What each joint counts, (J, ...): its part's amount, lessened by how its own compares with that of the part's strongest joint.
+
+    Args:
+        joints: (J, ...) amounts >= 0 of each joint alone. parts: (5, ...) of the parts of the body as wholes (`PARTS`).
+    """
+    counts = torch.zeros_like(joints)
+    for part, together in zip(PARTS, parts, strict=True):
+        own = joints[list(part)]
+        counts[list(part)] = together * own / own.amax(0).clamp(min=1e-12)
+    return counts
 
 
 @torch.no_grad()
 def _occlusion(reader: _Reader, features: Tensor, start: int, end: int) -> Tensor:
-    """(J, W): the change of the agreement without each joint's movement in the frames start..end."""
+    """(J, W): how far what is read turns without each joint's movement in the frames start..end, its part's change included."""
     owner = torch.from_numpy(joint_of_feature()).to(features.device)
-    hidden = owner[None] == torch.arange(LAYOUT.joints, device=features.device)[:, None]  # (J, 263)
-    without = torch.where(hidden[:, None], _held_still(features, start, end), features)
-    agreement, _ = reader(torch.cat([features, without]))  # one batch: rounding is alike
-    return agreement[1:] - agreement[:1]
+    alone = torch.eye(LAYOUT.joints, dtype=torch.bool, device=features.device)
+    whole = torch.stack([alone[list(part)].any(0) for part in PARTS])
+    hidden = torch.cat([alone, whole])[:, owner]  # (J + parts, 263)
+    without = torch.where(hidden[:, None], held_still(features, start, end, reader.rest), features)
+    read, _ = reader.read(torch.cat([features, without]))  # one batch: rounding is alike
+    read = F.normalize(read.float(), dim=-1)
+    distance = (read[1:] - read[:1]).norm(dim=-1)  # of vectors of length 1: 1 - cos is half its square
+    change = torch.where(distance < NOISE_TURN, 0.0, distance.square() / 2)
+    return parts_first(change[: LAYOUT.joints], change[LAYOUT.joints :])
 
 
 def _gradient(reader: _Reader, features: Tensor, start: int, end: int) -> Tensor:
     """(J, W): integrated gradients along the way from the frames start..end held still to the motion."""
     owner = torch.from_numpy(joint_of_feature()).to(features.device)
     steps = (torch.arange(GRADIENT_STEPS, device=features.device) + 0.5) / GRADIENT_STEPS
-    still = _held_still(features, start, end)
+    still = held_still(features, start, end, reader.rest)
     path = (still + steps[:, None, None] * (features - still)).requires_grad_()
     agreement, _ = reader(path)
     rows = []
@@ -301,7 +362,30 @@ def _gradient(reader: _Reader, features: Tensor, start: int, end: int) -> Tensor
         (slope,) = torch.autograd.grad(agreement[:, word].sum(), path, retain_graph=True)
         parts = (slope.mean(0) * (features - still)[0]).sum(0)  # (263,)
         rows.append(torch.zeros(LAYOUT.joints, device=features.device).index_add_(0, owner, parts.float()))
-    return torch.stack(rows, dim=1)
+    found = torch.stack(rows, dim=1)
+    return torch.where(found.abs() < NOISE, 0.0, found)
+
+
+def joint_shares(
+    aligner: Aligner,
+    queries: Tensor,
+    hint: Tensor,
+    features: Tensor,
+    mask: Tensor,
+    spans: Sequence[tuple[int, int]],
+    method: Literal["occlusion", "gradient"],
+    omega: float,
+) -> np.ndarray:
+    """The joints that words rest on in one motion.
+
+    Args:
+        queries: (1, W, D), see `word_queries`. hint: the prior, (1, W, U). features: (1, T, 263), normalised. mask: (1, T).
+        spans: of every word the frames of its segment.
+
+    Returns:
+        (W, J) float32 shares; rows sum to 1, or to 0 where no joint matters.
+    """
+    return _joint_shares(_Reader(aligner, queries, hint, mask, omega), features, spans, method)
 
 
 def _joint_shares(
@@ -313,6 +397,5 @@ def _joint_shares(
     for span in sorted(set(spans)):
         chosen = [n for n, own in enumerate(spans) if own == span]
         changes[chosen] = found(reader.only(chosen), features, *span).T.abs().float().cpu().numpy()
-    changes[changes < NOISE] = 0.0
     total = changes.sum(-1, keepdims=True)
     return np.divide(changes, total, out=np.zeros_like(changes), where=total > 0)

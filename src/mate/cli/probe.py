@@ -43,6 +43,19 @@ def probe(
         bool,
         typer.Option("--words", help="The word probe: 1,053 prompts on 12 rungs, in place of the 72 of eleven facts."),
     ] = False,
+    grounding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The grounding probe: are words found in --data where they are? A retrieval model."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --grounding: at most so many motions.")] = None,
+    joints: Annotated[
+        str, typer.Option(help="With --grounding: how joints are found: occlusion, gradient or none.")
+    ] = "occlusion",
+    trials: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --grounding: CMU subject 16's BVH files, too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
     encoder: Annotated[
         list[str] | None,
@@ -53,7 +66,7 @@ def probe(
     scoring: Annotated[
         list[str] | None, typer.Option(help="Of --encoder models: localized, sentence, or both in turn.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of --data for --encoder.")] = "test",
+    split: Annotated[str, typer.Option(help="Of --data, for --encoder and --grounding.")] = "test",
     each: Annotated[int, typer.Option(min=1, help="The most minimal pairs of a rung.")] = 60,
     deciding: Annotated[
         str | None, typer.Option(metavar="WORD,WORD", help="Only pairs that these words decide.")
@@ -62,9 +75,10 @@ def probe(
 ) -> None:
     """Check that motions do what their prompts say: walk, run, turn, raise or wave a hand; which side; in any wording.
 
-    One of --write-prompts, --motions (with --prompts), --model and --encoder. With --words, the word probe: which words and which kinds
-    of meaning (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which probe they
-    belong to. With --encoder, minimal pairs: does it find the true caption of two that differ in one meaning?
+    One of --write-prompts, --motions (with --prompts), --model, --encoder and --grounding. With --words, the word probe: which words and
+    which kinds of meaning (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which
+    probe they belong to. With --encoder, minimal pairs: is the true caption found of two that differ in one meaning? With --grounding,
+    whether a retrieval model finds words, sub-texts and body parts where they are.
     """
     from mate.checkpoints import resolve
     from mate.errors import MateError
@@ -72,17 +86,24 @@ def probe(
     from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
     from mate.files import atomic_path
 
-    if sum(bool(choice) for choice in (write_prompts, motions, model, encoder)) != 1:
+    if sum(bool(choice) for choice in (write_prompts, motions, model, encoder, grounding)) != 1:
         raise MateError(
-            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, --model DIR and --encoder MODEL; see `mate probe --help`"
+            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, --model DIR, --encoder MODEL and --grounding MODEL; "
+            "see `mate probe --help`"
         )
-    if encoder:
-        from mate.cli.probe_encoder import encoder_probe
+    if encoder or grounding is not None:
+        from mate.cli import probe_encoder, probe_grounding
 
         for target in (output, markdown):
             if target is not None:
                 check_writable(target)
-        card, text = encoder_probe(encoder, data or [], scoring or [], split, each, deciding, retrieval, device)
+        if encoder:
+            card, text = probe_encoder.encoder_probe(
+                encoder, data or [], scoring or [], split, each, deciding, retrieval, device
+            )
+        else:
+            assert grounding is not None
+            card, text = probe_grounding.grounding_probe(grounding, data or [], split, limit, joints, trials, device)
         _put(card, text, output, markdown, as_json)
         return
     if data is not None and len(data) > 1:
