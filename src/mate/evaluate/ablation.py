@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from mate.align.aligner import AlignerConfig
+from mate.align.aligner import AlignerConfig, Scoring
 from mate.align.recipe import AlignConfig
 from mate.errors import MateError
 from mate.evaluate.card import table, to_json, versions, write_text
@@ -26,6 +26,7 @@ from mate.evaluate.metrics import interval
 
 PROTOCOL = "mate-ablation-1"
 SEEDS = (0, 1, 2)
+SCORINGS: tuple[Scoring, ...] = ("localized", "sentence")
 EACH = 40  # minimal pairs of one fact, number of events and wording
 CLIPS = 150  # joined clips whose words are located
 # Against a default run: half the batch and a third of the steps of stage 3.
@@ -148,7 +149,7 @@ def measure(folder: Path, data: Sequence[Path]) -> dict[str, Any]:
     from mate.align.aligner import Aligner
     from mate.evaluate.damage import damage
     from mate.evaluate.encoder_probe import groups, outcomes, retrieval
-    from mate.evaluate.encoders import open_encoder
+    from mate.evaluate.encoders import open_encoders
     from mate.evaluate.grounding_probe import grounding_card
     from mate.evaluate.grounding_probe import measure as locate
     from mate.evaluate.grounding_truth import read_clips
@@ -160,8 +161,8 @@ def measure(folder: Path, data: Sequence[Path]) -> dict[str, Any]:
     sets = [make_pairs(joined, each=EACH), make_pairs(single, each=EACH), pairs_for_words(FEW, single, each=EACH)]
     model = folder / "retrieval"
     rungs: list[dict[str, Any]] = []
-    for scoring in ("localized", "sentence"):
-        encoder = open_encoder(str(model), scoring)
+    encoders = dict(zip(SCORINGS, open_encoders(str(model), SCORINGS), strict=True))
+    for scoring, encoder in encoders.items():
         for one in sets:
             found, _ = outcomes(encoder, one)
             for key, numbers in [
@@ -169,14 +170,13 @@ def measure(folder: Path, data: Sequence[Path]) -> dict[str, Any]:
                 *groups([one], ("set", "fact", "wording", "word")),
             ]:
                 rungs.append({**key, "scoring": scoring, "n": len(numbers), "rate": float(found[numbers].mean())})
-    encoder = open_encoder(str(model), "sentence")
     aligner = Aligner.from_pretrained(model)
     clips = read_clips(joined, "test", CLIPS)
     grounding = grounding_card(locate(aligner, clips), clips)
     patch = folder / "patch.safetensors"
     return {
         "pairs": rungs,
-        "retrieval": [line for one in sets[:2] for line in retrieval(encoder, one)],
+        "retrieval": [line for one in sets[:2] for line in retrieval(encoders["sentence"], one)],
         "grounding": {name: grounding[name] for name in ("frames", "boundaries")},
         "damage": damage(TextEncoder.from_pretrained(), WordPatch.load(patch)) if patch.is_file() else None,
     }

@@ -68,7 +68,7 @@ def damage(encoder: TextEncoder, patch: WordPatch) -> dict[str, Any]:
     drift = 1.0 - torch.cosine_similarity(before, after, dim=-1)
     similarities = [cosines(vectors, vectors).cpu().numpy() for vectors in (before, after)]
     upper = np.triu_indices(len(texts), 1)
-    correlation = spearmanr(similarities[0][upper], similarities[1][upper]).statistic
+    correlation, _ = spearmanr(similarities[0][upper], similarities[1][upper])
     partners = [_partners(matrix) for matrix in similarities]
     return {
         "sentences": len(texts),

@@ -157,7 +157,7 @@ def _extend_tokenizer(model: Any, tokenizer: Any, words: Sequence[str]) -> tuple
         ids = extend_tokenizer(extended, words)
         model.tokenizer = extended
         return ids, [lambda: setattr(model, "tokenizer", own)]
-    theirs = own if tokenizer is None else tokenizer
+    theirs: Any = own if tokenizer is None else tokenizer
     if not callable(getattr(theirs, "add_tokens", None)) or not callable(getattr(theirs, "get_vocab", None)):
         raise MateError(
             f"the patch gives words tokens of their own, and {type(theirs).__name__} takes no new tokens; "
