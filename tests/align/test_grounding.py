@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mate.align.aligner import Aligner, AlignerConfig
-from mate.align.grounding import JointMethod, _gradient, held_still, _Reader, ground, joint_of_feature, word_queries
+from mate.align.grounding import JointMethod, _gradient, _Reader, ground, held_still, joint_of_feature, word_queries
 from mate.align.heatmap import draw, heat_bar, pooled, segment_bar, write_png
 from mate.errors import MateError
 from mate.motion.features import LAYOUT

@@ -197,7 +197,12 @@ def test_thinned_words_stay_in_so_many_clips(toy_set: Path) -> None:
 
 def test_noise_and_thinning_in_a_run(toy_set: Path, tiny_bert: str, tmp_path: Path) -> None:
     config = replace(FEW, flip_sides=0.5, thin={"kicks": 0})
+    _ = Corpus.open([toy_set], "train").parts  # written by now, whatever ran before
+    splits = (toy_set / "splits.jsonl").read_bytes()
     result = align([toy_set], tmp_path / "out", tiny_bert, config, quiet=True)
+    assert (toy_set / "splits.jsonl").read_bytes() == splits, (
+        "captions that were swapped on purpose stay out of the set"
+    )
     assert result.report["flipped_clips"] > 3 and result.report["thinned_to_clips"] == {"kicks": 0}
     assert result.report["clips"] + result.report["clips_left_out"] == 32
     encoder = TextEncoder.from_pretrained(tiny_bert)

@@ -105,7 +105,8 @@ def test_what_cannot_be_spread_and_the_command(
     only = WordPatch.from_tables(encoder.table.detach(), piece, torch.ones(1, 32), **FACTS)
     with pytest.raises(MateError, match="nothing to spread"):
         spread_patch(only, encoder)
-    encoder.model.save_pretrained(tmp_path / "base")  # with the table as it was made here
+    hugging_face: Any = encoder.model
+    hugging_face.save_pretrained(tmp_path / "base")  # with the table as it was made here
     patch.save(tmp_path / "patch.safetensors")
     command = [
         str(tmp_path / "patch.safetensors"),

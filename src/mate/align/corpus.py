@@ -57,11 +57,13 @@ class Corpus:
         datasets: the opened sets.
         items: all clips with at least one caption.
         splitter: what splits captions into sub-texts, as `open_splitter` takes it.
+        keep_splits: whether new splits are kept beside the sets; not those of captions that no set holds.
     """
 
     datasets: tuple[MotionTextDataset, ...]
     items: tuple[Item, ...]
     splitter: str = "rules"
+    keep_splits: bool = True
 
     @classmethod
     def open(cls, folders: Sequence[str | Path], split_name: str, splitter: str = "rules") -> "Corpus":
@@ -122,7 +124,7 @@ class Corpus:
                 captions = {caption for item in self.items if item.dataset == number for caption in item.captions}
                 found |= {caption: cache(caption) for caption in sorted(captions)}
             finally:  # answers of an endpoint cost time or money: those that came are kept
-                if self.splitter != "rules" or os.access(dataset.folder, os.W_OK):
+                if self.keep_splits and (self.splitter != "rules" or os.access(dataset.folder, os.W_OK)):
                     cache.save()
         return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mate.align.aligner import Aligner
 from mate.text.encoder import TextEncoder
@@ -18,7 +18,7 @@ from mate.text.vocabulary import MotionVocabulary, build_vocabulary, pieces_of
 from mate.text.whole_words import AddedWords, add_words, mean_rows
 
 if TYPE_CHECKING:
-    from mate.align.recipe import AlignConfig
+    from mate.align.recipe import AlignConfig, AlignStage
 
 RowKind = Literal["pieces", "whole-words"]
 LANGUAGE_MODEL = "language_model"  # a tuned language model's folder, beside the retrieval model's
@@ -62,10 +62,17 @@ def own_words(
     return OwnWords(tuple(several), added), build_vocabulary(captions, language, least)
 
 
-def groups(stage: nn.Module, tuned: Tuned, config: "AlignConfig") -> list[dict[str, Any]]:
-    """Parameter groups for the optimiser: the retrieval model and prototypes, rows, and the language model's later layers."""
-    own = {id(parameter) for parameter in (tuned.rows, *tuned.layers)}
-    found: list[dict[str, Any]] = [{"params": [p for p in stage.parameters() if id(p) not in own]}]
+def groups(stage: "AlignStage", tuned: Tuned, config: "AlignConfig") -> list[dict[str, Any]]:
+    """Parameter groups for the optimiser: the retrieval model, what reads words in motions, rows, the language model's later layers."""
+    language = {id(parameter) for parameter in (tuned.rows, *tuned.layers)}
+    reading = {
+        id(p) for part in (stage.aligner.word, stage.aligner.attention, stage.prototypes) for p in part.parameters()
+    }
+    rest = [p for p in stage.parameters() if id(p) not in language]
+    found: list[dict[str, Any]] = [
+        {"params": [p for p in rest if id(p) not in reading]},
+        {"params": [p for p in rest if id(p) in reading], "lr": config.word_lr},
+    ]
     if tuned.rows is not None:
         found.append({"params": [tuned.rows], "lr": config.rows_lr})
     if tuned.layers:

@@ -43,12 +43,15 @@ class AlignConfig:
 
     Attributes:
         retrieval_steps: of stage 1. steps: of stage 3. batch_size: motions a step.
-        lr: of the retrieval model. rows_lr: of the word-embedding rows. warmup: steps.
+        lr: of the retrieval model. word_lr: of what stage 3 adds to it: Proj, attention, prototypes. rows_lr: of the word-embedding
+            rows. warmup: steps.
         layers_lr: of the language model's later layers ("layers", "all"): low enough for fine-tuning them not to collapse.
         lora_lr, lora_rank: of the low-rank additions ("lora").
         omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
         tau: temperature of L_self and L_align. tau_sentence: of L_sent.
         hint_dropout: share of the drawn words that must find their frames without the prior.
+        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3. The language model is what costs time, and words
+            are read without it.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
         train: what of the language model moves: "rows" (paper) of the word-embedding table; "nothing", the control; and the paper's
@@ -76,6 +79,7 @@ class AlignConfig:
     steps: int = 600
     batch_size: int = 64
     lr: float = 3e-4
+    word_lr: float = 1e-3
     rows_lr: float = 3e-4
     layers_lr: float = 2e-5
     lora_lr: float = 3e-4
@@ -85,7 +89,8 @@ class AlignConfig:
     omega_sentence: float = 1.0
     tau: float = 0.1
     tau_sentence: float = 0.07
-    hint_dropout: float = 0.0
+    hint_dropout: float = 0.5
+    sentence_every: int = 4
     words_per_motion: int = 2
     losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
     train: Trained = "rows"
@@ -112,6 +117,7 @@ FROZEN = "frozen"  # the retrieval model after stage 1, in the output folder
 SEGMENTS = "segments.jsonl"
 CACHE_BYTES = 1 << 30  # motion features that a training stage keeps in memory
 LOSSES = ("rec", "self", "cross", "align", "sent")
+WORD_LOSSES = {"self", "cross", "align"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ class Batch:
         together: (B, B) bool, text i fits motion j.
         words: (n,) numbers in the vocabulary. motion: (n,) the clip of each.
         start, end: (n,) segment of the word's sub-text in latent units.
+        sentences: whether L_sent and L_rec are computed.
         hinted: (n,) bool, whether the prior helps the word to find its frames.
         absent: (B, n) bool, the meaning of word j is not in motion b. same: (n, n) bool, words of one stem.
     """
@@ -152,13 +159,15 @@ class Batch:
     motion: Tensor
     start: Tensor
     end: Tensor
+    sentences: bool
     hinted: Tensor
     absent: Tensor
     same: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        return Batch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+        tensors = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **tensors)
 
 
 class Sampler:
@@ -229,6 +238,7 @@ class Sampler:
             motion=motion_of,
             start=start,
             end=end,
+            sentences=number % self.config.sentence_every == 0,
             hinted=torch.from_numpy(generator.random(len(words)) >= self.config.hint_dropout),
             absent=~torch.from_numpy(present)[:, stems],
             same=stems[:, None] == stems[None],
@@ -336,10 +346,12 @@ class AlignStage(nn.Module):
         aligner, config = self.aligner, self.config
         features = aligner.normalize(batch.features) * batch.mask.unsqueeze(-1)
         sequence, frames, valid = aligner.motion(features, batch.mask)
-        tokens = Tokens(batch.ids, batch.text_mask, batch.ids)
-        text = aligner.project_text(self.encoder.forward_tokens(tokens).pooled)
-        terms = _sentence_terms(aligner, config, features, batch, sequence, valid, text)
-        if not {"self", "cross", "align"} & set(config.losses):
+        terms: dict[str, Tensor] = {}
+        if batch.sentences:
+            tokens = Tokens(batch.ids, batch.text_mask, batch.ids)
+            text = aligner.project_text(self.encoder.forward_tokens(tokens).pooled)
+            terms = _sentence_terms(aligner, config, features, batch, sequence, valid, text)
+        if not WORD_LOSSES & set(config.losses):
             return terms
 
         words = aligner.word(self.word_embeddings(batch.words))  # Q = Proj(WE(w)), (n, D)
@@ -519,6 +531,11 @@ def _check(config: AlignConfig) -> None:
         )
     if config.lora_rank < 1:
         raise MateError(f"got lora_rank {config.lora_rank}, expected 1 or more")
+    if config.sentence_every < 1 or (config.sentence_every > 1 and not WORD_LOSSES & set(config.losses)):
+        raise MateError(
+            f"got sentence_every {config.sentence_every} with losses {', '.join(config.losses)}; expected 1 or more, and 1 without "
+            "criteria of words"
+        )
     open_splitter(config.splitter)
     if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
         raise MateError("alignment needs at least one step of each stage and a batch of two")

@@ -48,7 +48,7 @@ def flip_sides(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, int]:
         chosen = captions != item.captions and mix_seed(seed, "flip", *_name(corpus, item)) < share * 2**63
         number += chosen
         items.append(_mirrored(item, captions) if chosen else item)
-    return replace(corpus, items=tuple(items)), number
+    return replace(corpus, items=tuple(items), keep_splits=False), number
 
 
 def thin(corpus: Corpus, limits: Mapping[str, int], seed: int) -> tuple[Corpus, dict[str, int]]:
