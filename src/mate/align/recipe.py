@@ -42,7 +42,7 @@ class AlignConfig:
     """How words are aligned. "(paper)" marks what the paper states, everything else is ours.
 
     Attributes:
-        retrieval_steps: of stage 1. steps: of stage 3. batch_size: motions a step.
+        retrieval_steps, retrieval_batch_size: of stage 1, and its motions a step. steps, batch_size: of stage 3.
         lr: of the retrieval model. word_lr: of what stage 3 adds to it: Proj, attention, prototypes. rows_lr: of the word-embedding
             rows. warmup: steps.
         layers_lr: of the language model's later layers ("layers", "all"): low enough for fine-tuning them not to collapse.
@@ -77,6 +77,7 @@ class AlignConfig:
 
     retrieval_steps: int = 400
     steps: int = 600
+    retrieval_batch_size: int = 64
     batch_size: int = 64
     lr: float = 3e-4
     word_lr: float = 1e-3
@@ -183,6 +184,7 @@ class Sampler:
         segments: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] | None = None,
     ) -> None:
         self.corpus, self.vocabulary, self.config = corpus, vocabulary, config
+        self.batch_size = config.retrieval_batch_size if stage == "retrieval" else config.batch_size
         self.segments = segments or {}
         self.seed = mix_seed(config.seed, stage) % 2**32
         self.longest = round(config.max_seconds * config.model.fps)
@@ -255,7 +257,7 @@ class Sampler:
         return self._cache[index]
 
     def _items(self, number: int) -> list[int]:
-        size = min(self.config.batch_size, len(self.corpus))
+        size = min(self.batch_size, len(self.corpus))
         per_epoch = -(-len(self.corpus) // size)
         epoch = number // per_epoch
         if self._epoch[0] != epoch:
@@ -537,7 +539,7 @@ def _check(config: AlignConfig) -> None:
             "criteria of words"
         )
     open_splitter(config.splitter)
-    if min(config.retrieval_steps, config.steps) < 1 or config.batch_size < 2:
+    if min(config.retrieval_steps, config.steps) < 1 or min(config.retrieval_batch_size, config.batch_size) < 2:
         raise MateError("alignment needs at least one step of each stage and a batch of two")
 
 

@@ -29,8 +29,16 @@ SEEDS = (0, 1, 2)
 SCORINGS: tuple[Scoring, ...] = ("localized", "sentence")
 EACH = 40  # minimal pairs of one fact, number of events and wording
 CLIPS = 150  # joined clips whose words are located
-# Against a default run: half the batch and a third of the steps of stage 3.
-PRESET = AlignConfig(retrieval_steps=800, steps=200, batch_size=32, words_per_motion=3)
+# Against a default run: half the motions a step and half the steps of stage 3.
+PRESET = AlignConfig(
+    retrieval_steps=800,
+    steps=600,
+    batch_size=32,
+    words_per_motion=8,
+    rows_lr=1e-3,
+    omega_word=1.0,
+    model=AlignerConfig(window=4),
+)
 FEW = ("waves", "runs", "raises")  # words that decide many pairs and are frequent in training
 
 
@@ -54,7 +62,10 @@ VARIANTS = {
     "all": Variant("all", {"train": "all"}),
     "lora": Variant("LoRA", {"train": "lora"}),
     **{f"no-{loss}": Variant(f"without {loss}", _without(loss)) for loss in PRESET.losses},
-    "sent-only": Variant("sent alone", {"losses": ("sent",)}),
+    "sent-only": Variant(
+        "sent alone, as often",
+        {"losses": ("sent",), "sentence_every": 1, "steps": PRESET.steps // PRESET.sentence_every},
+    ),
     "prior-binary": Variant("binary", {"prior": "binary"}),
     "prior-inside": Variant("Gaussian inside the segment", {"prior": "inside"}),
     "prior-none": Variant("none", {"prior": "none"}),
@@ -116,7 +127,7 @@ def run(
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     variant = VARIANTS[name]
-    config = replace(PRESET, seed=seed, model=AlignerConfig(window=PRESET.model.window), **variant.changes)
+    config = replace(PRESET, seed=seed, **variant.changes)
     folder = work / f"{name}-{seed}"
     if not variant.own_data:
         start = work / f"start-{seed}"
