@@ -9,8 +9,8 @@ from tests import motions as make
 from mate.cli.app import main
 from mate.errors import MateError
 from mate.evaluate import flip
-from mate.evaluate.judge import Claim
-from mate.evaluate.word_probe import made, match_words, obeys, to_markdown, word_card
+from mate.evaluate.judge import Claim, measured
+from mate.evaluate.word_probe import Made, made, match_words, obeys, shuffled, to_markdown, word_card
 from mate.evaluate.word_prompts import RUNGS, WordPrompt, build_word_prompts, packaged_prompts, word_prompts_hash
 from mate.formats.save import save_motion
 from mate.motion.motion import Motion
@@ -21,7 +21,7 @@ def test_the_prompts_are_many_on_every_rung_and_frozen():
     assert len(prompts) >= 1000 and len({prompt.text for prompt in prompts}) == len(prompts)
     assert {prompt.rung for prompt in prompts} == set(RUNGS)
     assert min(sum(prompt.rung == rung for prompt in prompts) for rung in RUNGS) >= 30
-    assert word_prompts_hash(prompts).startswith("0db4f8fef895")
+    assert word_prompts_hash(prompts).startswith("d86a56704ec7")
 
 
 def test_the_builder_still_makes_the_packaged_prompts():
@@ -51,6 +51,13 @@ def test_a_card_counts_and_knows_chance():
     assert obeys(WALK, good[0].tracks) is True
     with pytest.raises(MateError, match="no motions"):
         word_card([])
+
+
+def test_the_shuffle_is_the_same_in_every_process():
+    """Nothing in it may hang on the order of a set, which differs from process to process."""
+    tracks = measured(make.stand(1.0), 20.0)
+    motions = [Made(prompt, tracks) for prompt in packaged_prompts()[::60]]
+    assert shuffled(motions) == [2, 2, 1, 3, 4, 5, 7, 6, 8, 10, 9, 9, 13, 12, 14, 16, 15, 17]
 
 
 def test_foreign_texts_are_told(tmp_path):
@@ -86,7 +93,7 @@ def test_the_prompts_are_written(tmp_path, capsys):
 class _Obedient:
     """Raises and waves the hand that the text names, and stands still for everything else."""
 
-    def sample(self, texts, seconds=None, seed=0):
+    def sample(self, texts, seconds=None, seed=0, *, numbers=None):
         lengths = seconds or [4.0] * len(texts)
         found = []
         for text, length in zip(texts, lengths, strict=True):
@@ -97,11 +104,44 @@ class _Obedient:
 
 
 def test_the_flip_test_sees_what_changes_and_what_stays():
-    pairs = [one for one in flip.flips_of_probe() if one.respect == "side" and "turn" not in one.first]
-    card = flip.flip_card(_Obedient(), pairs, seeds=1)
-    [row] = card["rows"]
-    assert row["changed"]["rate"] == 1.0 and row["only_that"]["rate"] == 1.0
-    assert "| side |" in flip.to_markdown(card)
+    pairs = [
+        one for one in flip.flips_of_probe() if one.respect == "side" and one.first.split()[2] in ("raises", "waves")
+    ]
+    card = flip.flip_card(_Obedient(), pairs, seeds=2)
+    [row] = card["by_respect"]
+    assert row["changed"]["rate"] == 1.0 and row["changed_and_only_that"]["rate"] == 1.0
+    assert {one["measure"] for one in row["kept_between_seeds"]} == set(pairs[0].keeps)
+    assert "| side |" in flip.to_markdown(card) and card["seeds"] == [0, 1]
+
+
+def test_who_ignores_the_word_changes_nothing():
+    class Deaf(_Obedient):
+        def sample(self, texts, seconds=None, seed=0, *, numbers=None):
+            return super().sample(["a person raises the left hand"] * len(texts), seconds, seed)
+
+    pairs = [one for one in flip.flips_of_probe() if one.respect == "side"]
+    card = flip.flip_card(Deaf(), pairs, seeds=1)
+    assert card["all"]["changed"]["rate"] == 0.0 and card["all"]["kept"][0]["rate"] == 1.0
+    assert "kept_between_seeds" in card["all"] and not card["all"]["kept_between_seeds"]
+
+
+def test_the_ceiling_of_the_flip_test_changes_one_thing():
+    wanted = {"walks in a circle clockwise", "raises the left hand", "bows twice", "claps the hands before bowing"}
+    pairs = [one for one in flip.flips_of_probe() if any(text in one.first for text in wanted)]
+    assert {one.respect for one in pairs} == {"sense", "side", "count", "order", "speed"}
+    card = flip.flip_card(flip.procedural(), pairs, seeds=2)
+    assert card["all"]["changed"]["rate"] == 1.0 and card["all"]["only_that"]["rate"] >= 0.9
+
+
+def test_flip_cards_side_by_side():
+    pairs = [one for one in flip.flips_of_probe() if one.respect == "side" and "hand" in one.first]
+    card, fewer = flip.flip_card(_Obedient(), pairs, seeds=1), flip.flip_card(_Obedient(), pairs[:1], seeds=1)
+    rows = flip.flip_rows({"a": card, "b": card})
+    assert [row["name"] for row in rows["rows"]] == ["a", "b"] and "| both | a | b |" in flip.to_markdown(rows)
+    with pytest.raises(MateError, match="not asked the same"):
+        flip.flip_rows({"a": card, "b": fewer})
+    with pytest.raises(MateError, match="at least two"):
+        flip.flip_rows({"a": card})
 
 
 def test_a_circle_that_grows_with_its_speed_is_entangled():
@@ -115,5 +155,6 @@ def test_pairs_differ_in_one_place():
     for one in flip.flips_of_probe():
         first, second = one.first.split(), one.second.split()
         changed = len([a for a, b in zip(first, second, strict=False) if a != b]) + abs(len(first) - len(second))
-        assert 1 <= changed <= 2 and one.claims[0] != one.claims[1]
-    assert len({a.respect for a in flip.flips_of_probe()}) == 5
+        assert 1 <= changed <= 2 and one.events[0] != one.events[1]
+        assert set(one.keeps) <= set(flip.MEASURES)
+    assert {one.respect for one in flip.flips_of_probe()} == set(flip.RESPECTS)

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 
 
 def probe(
+    cards: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CARD",
+            help="With --words or --flip: cards to set side by side, the baseline first. With --page: to draw.",
+        ),
+    ] = None,
     write_prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the probe prompts, one a line, and stop.")
     ] = None,
@@ -23,8 +30,26 @@ def probe(
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="The prompts of --motions, one a line.")] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Sample this model (or `default`, `kinwords`) and judge.")
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Sample this model (or `default`, `kinwords`) and judge. With --words or --flip several, side by side.",
+        ),
     ] = None,
+    plain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model-without-patch",
+            metavar="DIR",
+            help="With --words or --flip: the same with its word patch taken out.",
+        ),
+    ] = None,
+    ceiling: Annotated[
+        bool,
+        typer.Option(
+            "--ceiling", help="With --words or --flip: procedural motions that do what the prompts say, and a floor."
+        ),
+    ] = False,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,8 +60,16 @@ def probe(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result card, JSON.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the card's tables, Markdown.")] = None,
-    seconds: Annotated[str, typer.Option(help="Lengths that --model is asked for.")] = "2,5,9",
-    seeds: Annotated[int, typer.Option(min=1, help="Samples of --model for each prompt and length.")] = 8,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of plots, HTML: of this card, or of the CARDs.")
+    ] = None,
+    seconds: Annotated[str, typer.Option(help="Lengths that --model is asked for (the eleven facts).")] = "2,5,9",
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Samples of a model for each prompt and length: 8, of the word probe 1, of the flip test 4."
+        ),
+    ] = None,
     fps: Annotated[float, typer.Option(help="Frames per second of --motions.")] = 20.0,
     device: Annotated[str, typer.Option(help="Where --model runs.")] = "cpu",
     words: Annotated[
@@ -56,6 +89,10 @@ def probe(
     trials: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With --grounding: CMU subject 16's BVH files, too.")
     ] = None,
+    flip: Annotated[
+        bool,
+        typer.Option("--flip", help="The flip test: one word changed, the same seed. What changes, and what stays?"),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
     encoder: Annotated[
         list[str] | None,
@@ -77,24 +114,22 @@ def probe(
 
     One of --write-prompts, --motions (with --prompts), --model, --encoder and --grounding. With --words, the word probe: which words and
     which kinds of meaning (side, sense, speed, extent, count, order, negation, ...); the prompts of --motions say by themselves which
-    probe they belong to. With --encoder, minimal pairs: is the true caption found of two that differ in one meaning? With --grounding,
-    whether a retrieval model finds words, sub-texts and body parts where they are.
+    probe they belong to. With --flip, the flip test: pairs of prompts that differ in one word. Several models, --ceiling, or CARDs made
+    before give one card with all of them side by side. With --encoder, minimal pairs: is the true caption found of two that differ in
+    one meaning? With --grounding, whether a retrieval model finds words, sub-texts and body parts where they are.
     """
-    from mate.checkpoints import resolve
+    from mate.cli import probe_words
     from mate.errors import MateError
     from mate.evaluate.card import check_writable
-    from mate.evaluate.probes import builtin_prompts, obedience_card, real_control, to_markdown
+    from mate.evaluate.probes import obedience_card, real_control, to_markdown
     from mate.files import atomic_path
 
-    if sum(bool(choice) for choice in (write_prompts, motions, model, encoder, grounding)) != 1:
-        raise MateError(
-            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, --model DIR, --encoder MODEL and --grounding MODEL; "
-            "see `mate probe --help`"
-        )
     if encoder or grounding is not None:
         from mate.cli import probe_encoder, probe_grounding
 
-        for target in (output, markdown):
+        if any((write_prompts, motions, model, cards, words, flip)) or (encoder and grounding):
+            raise MateError("got --encoder or --grounding with something else to probe, expected one of them")
+        for target in (output, markdown, page):
             if target is not None:
                 check_writable(target)
         if encoder:
@@ -104,54 +139,82 @@ def probe(
         else:
             assert grounding is not None
             card, text = probe_grounding.grounding_probe(grounding, data or [], split, limit, joints, trials, device)
-        _put(card, text, output, markdown, as_json)
+        _put(card, text, output, markdown, as_json, page)
         return
     if data is not None and len(data) > 1:
         raise MateError(f"got --data {len(data)} times; only --encoder takes several sets")
-    if write_prompts is not None and words:
-        from mate.evaluate.word_prompts import packaged_prompts
-
-        with atomic_path(write_prompts) as path:
-            path.write_text("".join(f"{prompt.text}\n" for prompt in packaged_prompts()), encoding="utf-8")
-        typer.echo(f"{write_prompts}: {len(packaged_prompts())} prompts")
-        return
     if write_prompts is not None:
-        with atomic_path(write_prompts) as path:
-            path.write_text("".join(f"{prompt.text}\n" for prompt in builtin_prompts()), encoding="utf-8")
-        typer.echo(f"{write_prompts}: {len(builtin_prompts())} prompts")
+        if any((motions, model, plain, ceiling, cards, flip)):
+            raise MateError("got --write-prompts and something to probe, expected one of them; see `mate probe --help`")
+        _write_prompts(write_prompts, words)
         return
-
-    lengths, targets = _lengths(seconds), [target for target in (output, markdown) if target is not None]
+    lengths, targets = _lengths(seconds), [target for target in (output, markdown, page) if target is not None]
     for target in targets:
         check_writable(target)
     if motions is not None and prompts is None:
         raise MateError("--motions needs --prompts FILE, the prompts that the motions were made for, one a line")
-    word_card = _word_card(motions, prompts, model, words, fps, device)
-    if word_card is not None:
-        from mate.evaluate.word_probe import to_markdown as words_to_markdown
-
-        _put(word_card, words_to_markdown(word_card), output, markdown, as_json)
+    if words and flip:
+        raise MateError("got --words and --flip, expected one of them: they are two cards")
+    if fps <= 0:
+        raise MateError(f"got --fps {fps:g}, expected a positive number")
+    if flip and (motions is not None or prompts is not None):
+        raise MateError("got --flip with --motions or --prompts; the flip test samples its own pairs: give --model DIR")
+    words = words or (motions is not None and prompts is not None and not flip and _asks_for_words(prompts))
+    if words or flip:
+        asked = probe_words.Asked(model or (), plain or (), ceiling, cards or (), motions, prompts, fps, seeds, device)
+        card, text = probe_words.words(asked) if words else probe_words.flips(asked)
+        _put(card, text, output, markdown, as_json, page)
         return
+    if page is not None and cards:
+        if any(choice is not None for choice in (motions, model, output, markdown)):
+            raise MateError("got --page with CARDs and something to probe; write the card first, then its page")
+        with atomic_path(page) as path:
+            path.write_text(probe_words.page(cards), encoding="utf-8")
+        typer.echo(f"wrote {page}")
+        return
+    if cards or plain or ceiling:
+        raise MateError("got CARDs, --model-without-patch or --ceiling; these go with --words, --flip or --page")
+    if (motions is None) == (not model) or len(model or ()) > 1:
+        raise MateError(
+            "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"
+        )
+    control = real_control(data[0]) if data else None
     if motions is not None:
         assert prompts is not None
         probed, about = _read_motions(motions, prompts, fps), {}
-        control = real_control(data[0]) if data else None
     else:
-        folder = resolve(str(model))
-        control = real_control(data[0]) if data else None
-        probed, about = _sample(folder, lengths, seeds, device)
+        assert model
+        probed, about = _sample(model[0], lengths, seeds or 8, device)
     card = {**obedience_card(probed, control), **about}
-    _put(card, to_markdown(card), output, markdown, as_json)
+    _put(card, to_markdown(card), output, markdown, as_json, page)
 
 
-def _put(card: "dict[str, Any]", text: str, output: Path | None, markdown: Path | None, as_json: bool) -> None:
+def _write_prompts(target: Path, words: bool) -> None:
+    from mate.evaluate.probes import builtin_prompts
+    from mate.evaluate.word_prompts import packaged_prompts
+    from mate.files import atomic_path
+
+    texts = [prompt.text for prompt in (packaged_prompts() if words else builtin_prompts())]
+    with atomic_path(target) as path:
+        path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    typer.echo(f"{target}: {len(texts)} prompts")
+
+
+def _put(
+    card: "dict[str, Any]", text: str, output: Path | None, markdown: Path | None, as_json: bool, page: Path | None
+) -> None:
     """Writes a card where it was asked for, and prints it."""
     import json
 
     from mate.files import atomic_path
 
     content = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    for target, one in ((output, content), (markdown, text)):
+    drawn = ""
+    if page is not None:
+        from mate.evaluate.page import page as page_of
+
+        drawn = page_of({"card" if output is None else output.stem: card})
+    for target, one in ((output, content), (markdown, text), (page, drawn)):
         if target is not None:
             with atomic_path(target) as path:
                 path.write_text(one, encoding="utf-8")
@@ -162,39 +225,17 @@ def _put(card: "dict[str, Any]", text: str, output: Path | None, markdown: Path 
     from rich.markdown import Markdown
 
     Console().print(Markdown(text))
-    for target in (output, markdown):
+    for target in (output, markdown, page):
         if target is not None:
             typer.echo(f"wrote {target}")
 
 
-def _word_card(
-    motions: Path | None, prompts: Path | None, model: str | None, words: bool, fps: float, device: str
-) -> "dict[str, Any] | None":
-    """The card of the word probe, or None where the prompts are those of the eleven facts."""
-    from mate.checkpoints import resolve
-    from mate.errors import MateError
-    from mate.evaluate.word_probe import made, read_folder, read_prompts, word_card
-    from mate.evaluate.word_prompts import packaged_prompts
+def _asks_for_words(prompts: Path) -> bool:
+    """Are these the word probe's prompts, and not those of the eleven facts?"""
+    from mate.evaluate.word_probe import read_prompts
 
-    if motions is not None and prompts is not None:
-        asked = read_prompts(prompts)
-        if not words and (asked is None or _eleven_facts(asked)):
-            return None
-        if asked is None:
-            raise MateError(
-                f"{prompts}: none of the word probe's prompts; `mate probe --words --write-prompts FILE` writes them"
-            )
-        return word_card(read_folder(motions, asked, fps))
-    if not words:
-        return None
-    generator, about = _generator(resolve(str(model)), device)
-    asked = list(packaged_prompts())
-    sampled = generator.sample([prompt.text for prompt in asked], [prompt.seconds for prompt in asked], seed=0)
-    return {
-        **word_card([made(prompt, joints) for prompt, joints in zip(asked, sampled, strict=True)]),
-        "seed": 0,
-        **about,
-    }
+    asked = read_prompts(prompts)
+    return asked is not None and not _eleven_facts(asked)
 
 
 def _eleven_facts(prompts: "list[WordPrompt]") -> bool:
@@ -224,8 +265,6 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
     from mate.evaluate.probes import FPS, Probed, match_prompts
     from mate.motion.retarget import check_joints, resample
 
-    if fps <= 0:
-        raise MateError(f"got --fps {fps:g}, expected a positive number")
     try:
         lines = [line for line in prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -248,14 +287,16 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
     return probed
 
 
-def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
+def _sample(model: str, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
     """Samples of a model for all probe prompts, with what the card says about it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from mate.checkpoints import resolve
+    from mate.cli.probe_words import generator_of
     from mate.evaluate.probes import builtin_prompts, sample_probes
 
-    generator, about = _generator(folder, device)
+    generator, about = generator_of(resolve(model), device)
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("sampling", total=None)
@@ -265,20 +306,3 @@ def _sample(folder: Path, lengths: list[float], seeds: int, device: str) -> "tup
 
         probed = sample_probes(generator, builtin_prompts(), lengths, seeds, progress)
     return probed, about
-
-
-def _generator(folder: Path, device: str) -> "tuple[Any, dict[str, Any]]":
-    """A generator, and what a card says about it."""
-    import platform
-
-    import torch
-
-    from mate.checkpoints import WEIGHTS, generator_class, sha256
-
-    generator = generator_class(folder).from_pretrained(folder, device=device)
-    about = {
-        "model": {"name": folder.name, "sha256": sha256(folder / WEIGHTS)},
-        "device": device,
-        "platform": f"{platform.system()} {platform.machine()}, torch {torch.__version__}",
-    }
-    return generator, about

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,19 +22,66 @@ from mate.motion.kinematics_tracks import Tracks
 PROTOCOL = "mate-words-1"
 FPS = 20.0
 SATURATED, UNSOLVED = 0.95, 0.10
+CHUNK = 64  # prompts that a generator makes at once
 
 
 @dataclass(frozen=True)
 class Made:
-    """A motion that was made for a prompt: tracks of it, measured once."""
+    """A motion that was made for a prompt: tracks of it, measured once, and the seed that it was sampled with."""
 
     prompt: WordPrompt
     tracks: Tracks
+    seed: int = 0
 
 
-def made(prompt: WordPrompt, joints: np.ndarray, fps: float = FPS) -> Made:
+def made(prompt: WordPrompt, joints: np.ndarray, fps: float = FPS, seed: int = 0) -> Made:
     """Measures a motion (T, 22, 3). Raises MateError for a wrong shape or NaN."""
-    return Made(prompt, measured(joints, fps))
+    return Made(prompt, measured(joints, fps), seed)
+
+
+class SamplesMotion(Protocol):
+    """What the word probes need of a generator."""
+
+    def sample(
+        self,
+        texts: list[str],
+        seconds: list[float] | None = None,
+        seed: int = 0,
+        *,
+        numbers: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
+        """One motion (T, 22, 3) at 20 frames per second for each text; see `mate.generate.base.Generator.sample`."""
+        ...
+
+
+def sample_words(
+    generator: SamplesMotion,
+    prompts: Sequence[WordPrompt] | None = None,
+    seeds: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Made]:
+    """One motion for every prompt and seed (0, 1, ...), of the length that the prompt names, or the nearest that the generator makes.
+
+    Args:
+        progress: called with (motions made, motions in all).
+    """
+    prompts = packaged_prompts() if prompts is None else prompts
+    low, high = (
+        float(getattr(generator, name, limit)) for name, limit in (("min_seconds", 0.0), ("max_seconds", 60.0))
+    )
+    found: list[Made] = []
+    for seed in range(seeds):
+        for start in range(0, len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            motions = generator.sample(
+                [prompt.text for prompt in part],
+                [min(max(prompt.seconds, low), high) for prompt in part],
+                seed=seed,
+                numbers=range(start, start + len(part)),
+            )
+            found += [made(prompt, joints, seed=seed) for prompt, joints in zip(part, motions, strict=True)]
+            progress(len(found), len(prompts) * seeds)
+    return found
 
 
 def obeys(prompt: WordPrompt, tracks: Tracks) -> Answer:
@@ -47,14 +94,27 @@ def _row(answers: Sequence[Answer], chance: Sequence[Answer], **labels: Any) -> 
     decided = [answer for answer in answers if answer is not None]
     by_chance = rate(answer for answer in chance if answer is not None)
     row = {**labels, "asked": len(answers), "cannot_tell": len(answers) - len(decided), **rate(decided)}
-    return {**row, "chance": by_chance["rate"], "chance_n": by_chance["n"]}
+    return {
+        **row,
+        "chance": by_chance["rate"],
+        "chance_low": by_chance["low"],
+        "chance_high": by_chance["high"],
+        "chance_n": by_chance["n"],
+    }
+
+
+def state(row: Mapping[str, Any]) -> str:
+    """saturated (above 95 %), unsolved (less than ten points above chance) or between."""
+    if row["rate"] > SATURATED:
+        return "saturated"
+    return "unsolved" if row["rate"] <= row["chance"] + UNSOLVED else "between"
 
 
 def shuffled(motions: Sequence[Made], seed: int = 0) -> list[int]:
     """For every motion the number of another one of its rung whose prompt asks for something else; itself where there is none."""
     rng = np.random.default_rng(seed)
     others = list(range(len(motions)))
-    for rung in {one.prompt.rung for one in motions}:
+    for rung in dict.fromkeys(one.prompt.rung for one in motions):
         own = [number for number, one in enumerate(motions) if one.prompt.rung == rung]
         for number in own:
             wanted = motions[number].prompt.events
@@ -96,19 +156,22 @@ def word_card(
 
     by_rung = rows("rung", RUNGS, lambda one, rung: one.prompt.rung == rung)
     for row in by_rung:
-        near_chance = row["rate"] <= row["chance"] + UNSOLVED
-        row["state"] = "saturated" if row["rate"] > SATURATED else "unsolved" if near_chance else "between"
+        row["state"] = state(row)
     words = sorted({word for one in motions for word in one.prompt.words()})
     prompts = [one.prompt for one in motions]
     return {
         "protocol": PROTOCOL,
         "prompts": len({prompt.text for prompt in prompts}),
-        "prompts_sha256": word_prompts_hash(prompts),
+        "prompts_sha256": word_prompts_hash(dict.fromkeys(prompts)),
+        "seeds": sorted({one.seed for one in motions}),
         "motions": len(motions),
         "all": _row(answers, chance),
         "by_rung": by_rung,
         "by_word": rows("word", words, lambda one, word: word in one.prompt.words()),
-        "answers": [{"prompt": prompt.text, "answer": answer} for prompt, answer in zip(prompts, answers, strict=True)],
+        "answers": [
+            {"prompt": one.prompt.text, "seed": one.seed, "answer": answer}
+            for one, answer in zip(motions, answers, strict=True)
+        ],
         "chance_is": f"the same prompts against motions of other prompts of their rung (seed {seed})",
         "versions": versions(),
     }

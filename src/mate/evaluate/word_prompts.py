@@ -7,6 +7,8 @@ once, and what must not happen. `python -m mate.evaluate.word_prompts FILE` writ
 import hashlib
 import itertools
 import json
+import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -296,7 +298,7 @@ def build_word_prompts(each: int = 170) -> tuple[WordPrompt, ...]:
         made.setdefault(text, WordPrompt(text, rung, events, seconds))
 
     for rung, claim, wording, extra in _singles():
-        length = 6.0 if claim.word in ("circle", "eight", "zigzag") or claim.count > 3 else 4.0
+        length = _seconds(claim)
         for _ in range(2 if rung in ("action", "sense", "angle", "extent", "speed") else 1):
             add(f"{next(subjects)} {spoken(wording, third)} {extra}".strip(), rung, ((claim,),), length)
     for number, rung, many in (
@@ -316,14 +318,24 @@ def build_word_prompts(each: int = 170) -> tuple[WordPrompt, ...]:
                 )
             add(text, rung, tuple((claim,) for claim, _ in chain), min(10.0, 1.0 + 2.5 * number))
     for (going, way), (claim, wording) in itertools.product(_GOING, _MEANWHILE):
-        add(f"{next(subjects)} {spoken(way, third)} while {spoken(wording, ing)}", "while", ((going, claim),), 5.0)
-        add(f"{next(subjects)} {spoken(wording, third)} while {spoken(way, ing)}", "while", ((going, claim),), 5.0)
+        length = max(5.0, _seconds(going))
+        add(f"{next(subjects)} {spoken(way, third)} while {spoken(wording, ing)}", "while", ((going, claim),), length)
+        add(f"{next(subjects)} {spoken(wording, third)} while {spoken(way, ing)}", "while", ((going, claim),), length)
     for claim, wording, parts in _NOT:
         for part in parts:
             for _ in range(2):
                 text = f"{next(subjects)} {spoken(wording, third)} {_WITHOUT[part]}"
                 add(text, "not", ((claim, Claim("still", "", part)),), 4.0)
     return tuple(made.values())
+
+
+def _seconds(claim: Claim) -> float:
+    """Time enough for one event at an ordinary pace."""
+    if claim.word == "circle":
+        return 9.0 if claim.extent == "big" else 6.0
+    once = {"eight": 8.0, "zigzag": 6.0, "lie": 6.0, "spin": 5.0}.get(claim.word, 6.0 if claim.count > 3 else 4.0)
+    each = {"bow": 2.0, "squat": 1.8, "jump": 1.4}.get(claim.word, 0.0)
+    return min(10.0, max(once, math.ceil(2.0 * (each * claim.count + 0.6)) / 2.0))
 
 
 def _apart(claims: Sequence[Claim]) -> bool:
@@ -349,6 +361,11 @@ def packaged_prompts() -> tuple[WordPrompt, ...]:
     """The fixed prompts that every card of this protocol is about."""
     content = json.loads((files("mate.evaluate") / "word_prompts.json").read_text(encoding="utf-8"))
     return parse_prompts(content["prompts"])
+
+
+def without_subject(text: str) -> str:
+    """The prompt without the one of `SUBJECTS` that it names: prompts that differ in nothing else ask for the same."""
+    return re.sub(rf"\b({'|'.join(SUBJECTS)})\b", "", text, count=1).strip()
 
 
 def word_prompts_hash(prompts: Iterable[WordPrompt]) -> str:
