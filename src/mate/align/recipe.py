@@ -50,7 +50,7 @@ class AlignConfig:
         omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
         tau: temperature of L_self and L_align. tau_sentence: of L_sent.
         hint_dropout: share of the drawn words that must find their frames without the prior.
-        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3. The language model is what costs time, and words
+        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3 (on all where no criterion of words is in use). The language model is what costs time, and words
             are read without it.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
@@ -184,6 +184,7 @@ class Sampler:
         segments: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] | None = None,
     ) -> None:
         self.corpus, self.vocabulary, self.config = corpus, vocabulary, config
+        self.sentence_every = config.sentence_every if WORD_LOSSES & set(config.losses) else 1
         self.batch_size = config.retrieval_batch_size if stage == "retrieval" else config.batch_size
         self.segments = segments or {}
         self.seed = mix_seed(config.seed, stage) % 2**32
@@ -240,7 +241,7 @@ class Sampler:
             motion=motion_of,
             start=start,
             end=end,
-            sentences=number % self.config.sentence_every == 0,
+            sentences=number % self.sentence_every == 0,
             hinted=torch.from_numpy(generator.random(len(words)) >= self.config.hint_dropout),
             absent=~torch.from_numpy(present)[:, stems],
             same=stems[:, None] == stems[None],
@@ -533,11 +534,8 @@ def _check(config: AlignConfig) -> None:
         )
     if config.lora_rank < 1:
         raise MateError(f"got lora_rank {config.lora_rank}, expected 1 or more")
-    if config.sentence_every < 1 or (config.sentence_every > 1 and not WORD_LOSSES & set(config.losses)):
-        raise MateError(
-            f"got sentence_every {config.sentence_every} with losses {', '.join(config.losses)}; expected 1 or more, and 1 without "
-            "criteria of words"
-        )
+    if config.sentence_every < 1:
+        raise MateError(f"got sentence_every {config.sentence_every}, expected 1 or more")
     open_splitter(config.splitter)
     if min(config.retrieval_steps, config.steps) < 1 or min(config.retrieval_batch_size, config.batch_size) < 2:
         raise MateError("alignment needs at least one step of each stage and a batch of two")

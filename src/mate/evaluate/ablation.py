@@ -64,7 +64,7 @@ VARIANTS = {
     **{f"no-{loss}": Variant(f"without {loss}", _without(loss)) for loss in PRESET.losses},
     "sent-only": Variant(
         "sent alone, as often",
-        {"losses": ("sent",), "sentence_every": 1, "steps": PRESET.steps // PRESET.sentence_every},
+        {"losses": ("sent",), "steps": PRESET.steps // PRESET.sentence_every},
     ),
     "prior-binary": Variant("binary", {"prior": "binary"}),
     "prior-inside": Variant("Gaussian inside the segment", {"prior": "inside"}),
