@@ -1,6 +1,7 @@
 """The kinematic judge: known motions, near misses, Kleene's logic, and what must not change its answers."""
 
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,26 @@ from hypothesis import strategies as st
 from tests import motions as make
 
 from mate.data.kinwords import make_clip
+from mate.data.kinwords.actions import MAKERS
+from mate.data.kinwords.person import draw_person
+from mate.data.kinwords.play import play
+from mate.data.kinwords.program import Program
 from mate.errors import MateError
 from mate.evaluate.judge import WORDS, Claim, judge, judge_events, measured
 from mate.evaluate.judge_limits import LIMITS, counted, every, opposite, over, some, under
 from mate.evaluate.judge_material import procedural
 from mate.evaluate.judge_near import near_misses
-from mate.evaluate.judge_truth import PLAIN, claim_of_event, claims_of_labels, flips, strangers
-from mate.evaluate.judging import ask, summary, word_rows
+from mate.evaluate.judge_truth import (
+    NOT_JUDGED,
+    PLAIN,
+    claim_of_event,
+    claims_of_event,
+    claims_of_labels,
+    flips,
+    strangers,
+)
+from mate.evaluate.judging import Asked, ask, properties, stretches, summary, word_rows
+from mate.motion.kinematics_tracks import jitter
 from mate.motion.retarget import mirror, rotate_about_y
 
 FPS = make.FPS
@@ -105,11 +119,85 @@ def test_a_walk_played_fast_changes_speed_words_only():
     assert judge(fast, Claim("walk", speed="slowly")) is False
 
 
-def test_a_millimetre_of_noise_reverses_nothing():
-    rng = np.random.default_rng(0)
-    for joints, _ in KNOWN.values():
-        here, there = measured(joints, FPS), measured(joints + rng.normal(0, 0.001, joints.shape), FPS)
-        assert not [c for c in PLAIN if {judge(here, c), judge(there, c)} == {True, False}]
+def test_jitter_is_read_off_the_bones():
+    joints = KNOWN["walk"][0].astype(float)
+    noisy = joints + np.random.default_rng(0).normal(0, 0.005, joints.shape)
+    assert jitter(joints) < 0.001 and jitter(joints[:1]) == 0.0
+    assert jitter(noisy) == pytest.approx(0.005, rel=0.15)
+
+
+def _changed(motions):
+    """The share of judgements that 5 mm of noise change, to and from "cannot tell" included; and of those that it reverses."""
+    row = next(row for row in properties(motions, changes=("noise of 5 mm",)))
+    assert row["judgements"] == len(motions) * len(PLAIN)
+    return (row["reversed"] + row["opened"]) / row["judgements"], row["reversed"] / row["judgements"]
+
+
+def test_five_millimetres_of_noise_change_few_judgements():
+    changed, reversed_ = _changed([joints for joints, _ in KNOWN.values()])
+    assert changed <= 0.005 and reversed_ <= 0.002
+
+
+@pytest.mark.slow
+def test_five_millimetres_of_noise_change_at_most_half_a_percent():
+    changed, reversed_ = _changed([make_clip(21, index).joints for index in range(80)])
+    assert changed <= 0.005 and reversed_ <= 0.002
+
+
+def _made(action, seed):
+    """The stretch of one drawn event, and the claims that it makes true."""
+    rng = np.random.default_rng([5, seed])
+    event = MAKERS[action](action, rng, 9.0).moved(0.3)
+    joints = play(Program((event,), event.end + 0.4, False, False), draw_person(rng), rng).joints()
+    end = event.end + (0.15 if "steps" in event.values else 0.0)
+    return joints, measured(joints, FPS).cut(event.start, end), claims_of_event(asdict(event))
+
+
+NEW = (
+    "steps", "steps_back", "step_over", "turn_degrees", "lie_down", "get_up", "lunge", "lean", "stomp", "raise_knee", "kick_side",
+    "spread", "salute", "touch_head", "hands_on_hips", "shrug",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("action", NEW)
+def test_what_is_done_is_seen_and_nothing_else_of_its_kind(action):
+    decided = 0
+    for seed in range(3):
+        _, stretch, true = _made(action, seed)
+        assert true and all(judge(stretch, claim) is not False for claim in true), action
+        decided += judge(stretch, replace(true[0], speed="")) is True
+        false = [other for claim in true for _, other in flips(claim) if other not in true]
+        assert not [str(other) for other in false if judge(stretch, other) is True]
+    assert decided >= 2
+
+
+@pytest.mark.parametrize("action", ["lunge", "step_over", "salute", "raise_knee"])
+def test_mirroring_keeps_the_newer_words_too(action):
+    joints, _, _ = _made(action, 1)
+    here, there = measured(joints, FPS), measured(mirror(joints), FPS)
+    assert [judge(here, claim) for claim in PLAIN] == [judge(there, claim.mirrored()) for claim in PLAIN]
+
+
+@pytest.mark.parametrize("action", MAKERS)
+def test_every_action_and_modifier_of_the_corpus_is_judged_or_listed(action):
+    for seed in range(60):
+        event = MAKERS[action](action, np.random.default_rng(seed), 9.0)
+        claim = claim_of_event(asdict(event))
+        assert claim is not None
+        assert claim.count == (event.count if WORDS[claim.word].counts else 0) and (event.count == 0 or claim.count)
+        for adverb in event.adverbs:
+            if adverb in ("slow", "fast"):
+                spot = action.startswith("turn")  # where the turn takes no time to speak of
+                assert claim.speed or spot or NOT_JUDGED.get((action, "speed")), (action, adverb)
+            else:
+                assert claim.extent or NOT_JUDGED.get((action, adverb)), (action, adverb)
+
+
+def test_what_does_not_move_is_a_claim_of_its_own():
+    event = {"action": "walk", "adverbs": (), "without": "arms", "values": {}}
+    assert claims_of_event(event) == (Claim("walk"), Claim("still", "", "arms"))
+    assert ("negation", Claim("still", "", "feet")) in flips(Claim("walk"))
+    assert Claim("still", "", "left arm") in [other for _, other in flips(Claim("wave", "left"))]
 
 
 def test_procedural_motions_do_what_their_program_says():
@@ -118,15 +206,16 @@ def test_procedural_motions_do_what_their_program_says():
         clip = make_clip(11, index)
         whole = measured(clip.joints, FPS)
         for event in clip.meta["program"]["events"]:
-            claim = claim_of_event(event)
+            claims = claims_of_event(event)
             end = min(event["end"], clip.meta["program"]["seconds"])
-            if claim is None or end - event["start"] < 1.0:
+            if end - event["start"] < 1.0:
                 continue
-            stretch = whole.cut(event["start"], end)
-            answers = [(judge(stretch, claim), True)] + [(judge(stretch, other), False) for _, other in flips(claim)]
+            stretch = whole.cut(event["start"], end + (0.15 if "steps" in event["action"] else 0.0))
+            answers = [(judge(stretch, claim), True) for claim in claims]
+            answers += [(judge(stretch, other), False) for _, other in flips(claims[0]) if other not in claims]
             right += sum(answer is truth for answer, truth in answers)
             wrong += sum(answer is not None and answer is not truth for answer, truth in answers)
-    assert right > 80 and wrong <= 0.02 * right
+    assert right > 200 and wrong <= 0.01 * right
 
 
 def test_near_misses_are_told_from_the_real_thing():
@@ -174,7 +263,7 @@ def test_too_short_to_tell():
         Claim("dance"),
         Claim("walk", "left"),
         Claim("walk", count=2),
-        Claim("bow", speed="slowly"),
+        Claim("jump", speed="slowly"),
         Claim("bow", degrees=90.0),
     ],
 )
@@ -184,7 +273,7 @@ def test_unknown_claims_are_refused(claim):
 
 
 def test_every_word_has_claims_and_knows_its_strangers():
-    assert {claim.word for claim in PLAIN} >= set(WORDS) - {"still", "straight"}
+    assert {claim.word for claim in PLAIN} >= set(WORDS) - {"still", "straight", "steps"}
     assert Claim("run") in strangers(Claim("backwards")) and Claim("walk") not in strangers(Claim("tiptoe"))
 
 
@@ -197,7 +286,7 @@ def test_labels_become_claims():
 def test_the_labels_are_many_and_sound(repository):
     lines = (repository / "tests/evaluate/labels.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
-    assert len(entries) >= 100
+    assert len(entries) >= 250
     for entry in entries:
         assert entry["end"] > entry["start"] and set(entry) <= {
             "set",
@@ -207,9 +296,27 @@ def test_the_labels_are_many_and_sound(repository):
             "labels",
             "corrected",
             "why",
+            "round",
         }
         true, _ = claims_of_labels(entry["labels"])
         assert all(claim.word in WORDS for claim in true)
+
+
+def test_stretches_that_overlap_count_once():
+    def at(file, start, end):
+        return Asked("eye", file, Claim("bow"), True, True, place=(file, start, end))
+
+    assert stretches([at("a", 0, 2), at("a", 2, 4), at("a", 0, 9), at("b", 0, 9), at("b", 1, 3)]) == 3
+
+
+def test_labels_name_counts_and_parts():
+    true, false = claims_of_labels(
+        {"does": ["steps:forward:3", "still:left arm", "punch:left:1"], "does_not": ["still:arms"]}
+    )
+    assert {Claim("steps", "", "forward", 3), Claim("still", "", "left arm"), Claim("punch", "left", count=1)} <= set(
+        true
+    )
+    assert {Claim("still", "", "arms"), Claim("punch", "right", count=1)} <= set(false)
 
 
 def test_rows_of_words_say_what_has_been_validated(tmp_path):

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.evaluate import judge_arms, judge_body, judge_going
-from mate.evaluate.judge_limits import LIMITS, Answer, Limits, every, over, under
+from mate.evaluate import judge_arms, judge_body, judge_going, judge_head, judge_legs
+from mate.evaluate.judge_limits import LIMITS, SIDES, Answer, Limits, every, over, under
+from mate.evaluate.judge_speed import RATES
 from mate.motion.kinematics_tracks import Tracks, measure
 from mate.motion.retarget import check_joints
-
-SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,16 @@ class Claim:
 
 
 Judge = Callable[[Tracks, Claim, Limits], Answer]
-going, body, arms = judge_going, judge_body, judge_arms
+going, body, legs, arms, head = judge_going, judge_body, judge_legs, judge_arms, judge_head
 
 # Every word: what sides it takes, what directions, whether it can be counted, its usual rate for "slowly" and "quickly", and who decides.
 
 
 @dataclass(frozen=True)
 class Word:
-    """Attributes: judge; sides, wheres, extents: what may be said with it; counts: can it be counted; rate, usual: see `_rate`."""
+    """Attributes: judge; sides, wheres, extents: what may be said with it; counts: can it be counted; rate: how its
+    speed is measured (a key of `judge_speed.RATES`), "" where it is not; usual: that of an ordinary one; loose: its ordinary
+    speeds differ so much that `Limits.slow_loose` and `fast_loose` hold."""
 
     judge: Judge
     sides: tuple[str, ...] = ("",)
@@ -78,11 +79,13 @@ class Word:
     counts: bool = False
     rate: str = ""
     usual: float = 0.0
+    loose: bool = False
 
 
 _HANDS = ("left", "right", "both")
+_SLIGHTLY = ("", "slightly")
 WORDS: dict[str, Word] = {
-    "walk": Word(lambda t, c, k: going.walk(t, k), rate="cruise", usual=1.2),
+    "walk": Word(lambda t, c, k: going.walk(t, k, c.extent), extents=("", "long", "short"), rate="cruise", usual=1.2),
     "jog": Word(lambda t, c, k: going.jog(t, k), rate="cruise", usual=2.2),
     "run": Word(lambda t, c, k: going.run(t, k), rate="cruise", usual=3.1),
     "sprint": Word(lambda t, c, k: going.sprint(t, k)),
@@ -91,44 +94,73 @@ WORDS: dict[str, Word] = {
     "creep": Word(lambda t, c, k: going.creep(t, k), rate="cruise", usual=0.45),
     "limp": Word(lambda t, c, k: going.limp(t, k, c.side), SIDES, rate="cruise", usual=0.7),
     "skip": Word(lambda t, c, k: going.skip(t, k)),
-    "backwards": Word(lambda t, c, k: going.backwards(t, k), rate="cruise", usual=0.75),
+    "backwards": Word(lambda t, c, k: going.backwards(t, k, c.extent), extents=("", "long", "short"), rate="cruise", usual=0.75),
     "sidestep": Word(lambda t, c, k: going.sidestep(t, k, c.side), SIDES, rate="cruise", usual=0.5),
     "diagonal": Word(lambda t, c, k: going.diagonal(t, k, c.side), SIDES, rate="cruise", usual=1.05),
+    "steps": Word(
+        lambda t, c, k: going.steps(t, k, c.where, c.count),
+        wheres=("forward", "backwards"), counts=True, rate="steps", usual=1.0, loose=True,
+    ),
+    "step_over": Word(lambda t, c, k: going.step_over(t, k, c.side), ("", *SIDES)),
     "stand": Word(lambda t, c, k: going.stand(t, k)),
     "stop": Word(lambda t, c, k: going.stop(t, k)),
     "straight": Word(lambda t, c, k: going.straight(t, k)),
     "turn": Word(
         lambda t, c, k: going.turn(t, k, c.side, c.extent, c.degrees, c.where),
-        SIDES, ("", "spot", "way"), ("", "slightly"), rate="turn", usual=95.0,
+        SIDES, ("", "spot", "way"), _SLIGHTLY, rate="turn", usual=110.0,
     ),
-    "spin": Word(lambda t, c, k: going.spin(t, k, c.side, c.count), SIDES, counts=True),
-    "circle": Word(lambda t, c, k: going.circle(t, k, c.side, c.extent), SIDES, extents=("", "small", "big")),
+    "spin": Word(lambda t, c, k: going.spin(t, k, c.side, c.count), SIDES, counts=True, rate="turn", usual=125.0),
+    "circle": Word(lambda t, c, k: going.circle(t, k, c.side, c.extent, c.count), SIDES, extents=("", "small", "big"), counts=True),
     "eight": Word(lambda t, c, k: going.eight(t, k)),
     "zigzag": Word(lambda t, c, k: going.zigzag(t, k)),
-    "jump": Word(lambda t, c, k: body.jump(t, k, c.where, c.count), wheres=("", "up", "forward", *SIDES), counts=True),
-    "hop": Word(lambda t, c, k: body.hop(t, k, c.side, c.where, c.count), SIDES, ("", "forward"), counts=True),
-    "kick": Word(lambda t, c, k: body.kick(t, k, c.side, c.count), SIDES, counts=True),
+    "jump": Word(
+        lambda t, c, k: legs.jump(t, k, c.where, c.count, c.extent), wheres=("", "up", "forward", *SIDES), extents=("", "high"), counts=True
+    ),
+    "hop": Word(lambda t, c, k: legs.hop(t, k, c.side, c.where, c.count), SIDES, ("", "forward"), counts=True),
+    "kick": Word(
+        lambda t, c, k: legs.kick(t, k, c.side, c.where, c.count, c.extent),
+        SIDES, ("", "forward", "aside"), ("", "high"), True, rate="foot", usual=2.42, loose=True,
+    ),
+    "raise_knee": Word(lambda t, c, k: legs.raise_knee(t, k, c.side, c.count), SIDES, counts=True, rate="foot", usual=2.6, loose=True),
+    "stomp": Word(lambda t, c, k: legs.stomp(t, k, c.side, c.count), SIDES, counts=True),
     "sit": Word(lambda t, c, k: body.sit(t, k)),
-    "sit_down": Word(lambda t, c, k: body.sit_down(t, k)),
-    "stand_up": Word(lambda t, c, k: body.stand_up(t, k)),
-    "kneel": Word(lambda t, c, k: body.kneel(t, k, c.side), ("", *SIDES)),
-    "crouch": Word(lambda t, c, k: body.crouch(t, k, c.extent), extents=("", "slightly")),
-    "squat": Word(lambda t, c, k: body.squat(t, k, c.count), counts=True),
-    "bend": Word(lambda t, c, k: body.bend(t, k, c.extent), extents=("", "slightly")),
-    "bow": Word(lambda t, c, k: body.bow(t, k, c.count), counts=True),
+    "sit_down": Word(lambda t, c, k: body.sit_down(t, k), rate="pelvis", usual=1.11),
+    "stand_up": Word(lambda t, c, k: body.stand_up(t, k), rate="pelvis", usual=1.08),
+    "kneel": Word(lambda t, c, k: body.kneel(t, k, c.side), ("", *SIDES), rate="pelvis", usual=1.3, loose=True),
+    "crouch": Word(lambda t, c, k: body.crouch(t, k, c.extent), extents=_SLIGHTLY, rate="pelvis", usual=1.7),
+    "squat": Word(lambda t, c, k: body.squat(t, k, c.count), counts=True, rate="pelvis", usual=1.85, loose=True),
+    "lunge": Word(lambda t, c, k: body.lunge(t, k, c.side, c.extent), SIDES, extents=_SLIGHTLY),
+    "bend": Word(lambda t, c, k: body.bend(t, k, c.extent), extents=_SLIGHTLY, rate="trunk", usual=1.7),
+    "bow": Word(lambda t, c, k: body.bow(t, k, c.count, c.extent), extents=_SLIGHTLY, counts=True, rate="trunk", usual=2.1, loose=True),
+    "lean": Word(lambda t, c, k: body.lean(t, k, c.side, c.extent), SIDES, extents=_SLIGHTLY),
     "lie": Word(lambda t, c, k: body.lie(t, k)),
-    "raise": Word(lambda t, c, k: arms.raise_hand(t, k, c.side, c.extent), _HANDS, extents=("", "high", "half", "slightly")),
-    "lower": Word(lambda t, c, k: arms.lower_hand(t, k, c.side), _HANDS),
-    "wave": Word(lambda t, c, k: arms.wave(t, k, c.side, c.count), _HANDS, counts=True, rate="wave", usual=1.4),
+    "lie_down": Word(lambda t, c, k: body.lie_down(t, k), rate="pelvis", usual=1.03, loose=True),
+    "get_up": Word(lambda t, c, k: body.get_up(t, k), rate="pelvis", usual=1.03, loose=True),
+    "raise": Word(
+        lambda t, c, k: arms.raise_hand(t, k, c.side, c.extent),
+        _HANDS, extents=("", "high", "half", "slightly"), rate="hand", usual=2.45, loose=True,
+    ),
+    "lower": Word(lambda t, c, k: arms.lower_hand(t, k, c.side), _HANDS, rate="hand", usual=2.15, loose=True),
+    "wave": Word(
+        lambda t, c, k: arms.wave(t, k, c.side, c.count, c.extent),
+        _HANDS, extents=("", "slightly", "big"), counts=True, rate="wave", usual=1.35, loose=True,
+    ),
     "punch": Word(lambda t, c, k: arms.punch(t, k, c.side, c.count), _HANDS, counts=True),
     "throw": Word(lambda t, c, k: arms.throw(t, k, c.side), SIDES),
-    "clap": Word(lambda t, c, k: arms.clap(t, k, c.count), counts=True),
+    "clap": Word(lambda t, c, k: arms.clap(t, k, c.count), counts=True, rate="clap", usual=2.05, loose=True),
     "point": Word(lambda t, c, k: arms.point(t, k, c.side, c.where), SIDES, ("forward", "left", "right", "up")),
     "cross": Word(lambda t, c, k: arms.cross(t, k)),
-    "circle_arm": Word(lambda t, c, k: arms.circle_arm(t, k, c.side), SIDES),
-    "nod": Word(lambda t, c, k: arms.nod(t, k, c.count), counts=True),
-    "shake": Word(lambda t, c, k: arms.shake(t, k, c.count), counts=True),
-    "look": Word(lambda t, c, k: arms.look(t, k, c.where), wheres=("left", "right", "up", "down", "around")),
+    "circle_arm": Word(
+        lambda t, c, k: arms.circle_arm(t, k, c.side, c.count), SIDES, counts=True, rate="circle_arm", usual=0.95, loose=True
+    ),
+    "spread": Word(lambda t, c, k: arms.spread(t, k)),
+    "salute": Word(lambda t, c, k: arms.salute(t, k, c.side), SIDES),
+    "touch_head": Word(lambda t, c, k: arms.touch_head(t, k, c.side), SIDES),
+    "hands_on_hips": Word(lambda t, c, k: arms.hands_on_hips(t, k)),
+    "shrug": Word(lambda t, c, k: arms.shrug(t, k, c.count), counts=True),
+    "nod": Word(lambda t, c, k: head.nod(t, k, c.count), counts=True),
+    "shake": Word(lambda t, c, k: head.shake(t, k, c.count), counts=True),
+    "look": Word(lambda t, c, k: head.look(t, k, c.where), wheres=("left", "right", "up", "down", "around")),
     "still": Word(
         lambda t, c, k: body.still(t, k, c.where), wheres=("arms", "left arm", "right arm", "head", "feet", "turning")
     ),
@@ -154,27 +186,20 @@ def check_claim(claim: Claim) -> None:
         raise MateError(f"got {claim.word} with an angle, which only turns have")
 
 
-def _rate(t: Tracks, claim: Claim) -> float:
-    """How fast it was done: speed, degrees a second while it turns, or full swings a second of the waving hand."""
-    kind = WORDS[claim.word].rate
-    if kind == "turn":
-        facing = np.degrees(t.facing)
-        speed = np.abs(np.gradient(facing)) * t.fps if len(facing) > 1 else np.zeros(1)
-        turning = speed > 0.4 * speed.max()
-        return float(speed[turning].mean())
-    if kind == "wave":
-        hand = 1 if claim.side == "right" else 0
-        turns, seconds = arms.waving(t, hand, LIMITS.swing[1])
-        return turns / 2 / max(seconds, 0.3)
-    return going.way(t).cruise
+def rate(t: Tracks, claim: Claim, limits: Limits = LIMITS) -> float:
+    """How fast it is done, in the unit of the word's rate (`judge_speed`)."""
+    return RATES[WORDS[claim.word].rate](t, claim.side, limits)
 
 
 def speed_answer(t: Tracks, claim: Claim, limits: Limits = LIMITS) -> Answer:
     """Is it done slowly or quickly, as the claim says? True where it says nothing."""
     if not claim.speed:
         return True
-    ratio = _rate(t, claim) / WORDS[claim.word].usual
-    return under(ratio, limits.slow) if claim.speed == "slowly" else over(ratio, limits.fast)
+    ratio = rate(t, claim, limits) / WORDS[claim.word].usual
+    loose = WORDS[claim.word].loose
+    if claim.speed == "slowly":
+        return under(ratio, limits.slow_loose if loose else limits.slow)
+    return over(ratio, limits.fast_loose if loose else limits.fast)
 
 
 def judge(motion: Tracks, claim: Claim, limits: Limits = LIMITS) -> Answer:

@@ -1,14 +1,12 @@
-"""The judge's words about arms and head: raise, lower, wave, punch, throw, clap, point, cross, circle; nod, shake, look."""
+"""The judge's words about arms: raise, lower, wave, punch, throw, clap, point, cross, circle, spread, salute; hands on head or hips."""
 
 import numpy as np
 from scipy.signal import find_peaks
 
-from mate.evaluate.judge_body import held, kept, reached, repeated
-from mate.evaluate.judge_limits import Answer, Limits, every, opposite, over, under
+from mate.evaluate.judge_curves import counted_swings, held, holds, kept, reached, repeated
+from mate.evaluate.judge_limits import NOISE, SIDES, Answer, Limits, Pair, every, opposite, over, under
 from mate.motion.kinematics import reversals, segments
 from mate.motion.kinematics_tracks import Tracks
-
-SIDES = ("left", "right")
 
 
 def _which(side: str) -> list[int]:
@@ -28,6 +26,7 @@ def waving(t: Tracks, hand: int, amplitude: float) -> tuple[int, float]:
     A stretch lasts while the hand is over 0.62 of its peak and over 0.55 arm lengths; the axis with most turning points counts. An arm that
     is held while the body walks swings with the chest or against it, so the hand has to swing in the frame of both.
     """
+    amplitude += NOISE * t.hand_noise
     up = max(0.55, 0.62 * reached(t.elevation[:, hand], t.fps, 0.2))
     best = (0, 0.0)
     for start, end in segments(t.elevation[:, hand] > up):
@@ -59,7 +58,7 @@ def _waves(t: Tracks, k: Limits, hand: int) -> Answer:
     return every(high, True if lots else None if some_turns else False)
 
 
-def wave(t: Tracks, k: Limits, side: str, count: int = 0) -> Answer:
+def wave(t: Tracks, k: Limits, side: str, count: int = 0, extent: str = "") -> Answer:
     """Swings a raised hand to and fro, the other hand does not; `count` full swings."""
     answers = [_waves(t, k, hand) for hand in _which(side)]
     if False in answers:
@@ -71,21 +70,29 @@ def wave(t: Tracks, k: Limits, side: str, count: int = 0) -> Answer:
         surely, perhaps = min(min(n) for n in numbers), max(max(n) for n in numbers)
         answers.append(counted_swings(surely, perhaps, count))
     answers.append(clap(t, k) is not True if side == "both" else True)
+    if extent:
+        swings = [swing_turns(t, k, hand)[1] for hand in _which(side)]
+        sizes = [float(np.median(swing)) if len(swing) else 0.0 for swing in swings]
+        answers += [under(size, k.wave_small) if extent == "slightly" else over(size, k.wave_big) for size in sizes]
     boxing = any(_boxes(t, k, hand) for hand in _which(side))
     return every(*answers, not boxing)
+
+
+def swing_turns(t: Tracks, k: Limits, hand: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where a raised hand turns (frames) and how far each swing goes (metres), along the axis on which it swings farthest in all."""
+    up = t.elevation[:, hand] > max(0.55, 0.62 * reached(t.elevation[:, hand], t.fps, 0.2))
+    start, end = max(segments(up), key=lambda pair: pair[1] - pair[0], default=(0, len(t)))
+    reach = t.hands_calm[start:end, hand] * t.arm
+    frames = [reversals(reach[:, axis], _swing(t, k, hand)[1] + NOISE * t.hand_noise) for axis in range(3)]
+    swings = [np.abs(np.diff(reach[found, axis])) for axis, found in enumerate(frames)]
+    axis = max(range(3), key=lambda one: swings[one].sum())
+    return start + frames[axis], swings[axis]
 
 
 def swing_count(t: Tracks, k: Limits, hand: int) -> tuple[int, int]:
     """Half swings of the hand, with strict and lax amplitude: it turns once more than that, on its way up or down."""
     lax, strict = _swing(t, k, hand)
     return waving(t, hand, strict)[0] - 1, waving(t, hand, lax)[0] - 1
-
-
-def counted_swings(surely: int, perhaps: int, wanted: int) -> Answer:
-    """Were there `wanted` full swings? Half a swing more or less, and doubtful ones, stay open."""
-    if surely == perhaps == 2 * wanted:
-        return True
-    return None if min(surely, perhaps) - 1 <= 2 * wanted <= max(surely, perhaps) + 1 else False
 
 
 def _calm(t: Tracks, k: Limits, hand: int) -> Answer:
@@ -142,7 +149,8 @@ def _thrusts(t: Tracks, k: Limits, hand: int, strict: int) -> int:
     for peak in find_peaks(back, height=k.punch_out[strict], prominence=k.punch_back[strict])[0] - 1:
         before = slice(max(0, peak - window), peak + 1)
         high = k.punch_height[strict] < t.elevation[peak, hand] < k.punch_high[1 - strict]
-        high = high and ahead[peak] > k.punch_ahead[strict]
+        # Somewhere on its way the fist is before the body.
+        high = high and ahead[max(0, peak - window // 2) : peak + window // 2 + 1].max() > k.punch_ahead[strict]
         found += bool(high and speed[before].max() > k.punch_speed[strict] and t.elbow[before, hand].max() > 1.0)
     return found
 
@@ -188,17 +196,18 @@ def throw(t: Tracks, k: Limits, side: str) -> Answer:
     )
 
 
-def clap(t: Tracks, k: Limits, count: int = 0) -> Answer:
-    """Brings the hands together before the body, so many times."""
+def claps(t: Tracks, near: float, apart: float) -> list[int]:
+    """The frames in which the hands meet before the body, having parted by `apart` metres between."""
     between = np.linalg.norm(t.wrists, axis=1)
     before = t.grip[:, :, 2].min(axis=1) > 0.08
+    # The edges count as apart.
+    padded = np.concatenate([[1.0], between, [1.0]])
+    return [int(p) - 1 for p in find_peaks(-padded, height=-near, prominence=apart)[0] if before[p - 1]]
 
-    def times(near: float, apart: float) -> int:
-        # The edges count as apart.
-        padded = np.concatenate([[1.0], between, [1.0]])
-        return sum(bool(before[p - 1]) for p in find_peaks(-padded, height=-near, prominence=apart)[0])
 
-    surely, perhaps = times(k.clap[0], k.apart[1]), times(k.clap[1], k.apart[0])
+def clap(t: Tracks, k: Limits, count: int = 0) -> Answer:
+    """Brings the hands together before the body, so many times."""
+    surely, perhaps = len(claps(t, k.clap[0], k.apart[1])), len(claps(t, k.clap[1], k.apart[0]))
     if not count:
         # Once together may be folded hands.
         return True if surely >= 2 else None if perhaps >= 2 or surely else False
@@ -241,7 +250,12 @@ def cross(t: Tracks, k: Limits) -> Answer:
     return True if seconds(1) >= 0.4 else None if seconds(0) >= 0.25 else False
 
 
-def circle_arm(t: Tracks, k: Limits, side: str) -> Answer:
+def rounds(t: Tracks, hand: int, least: float) -> np.ndarray:
+    """The frames in which a circling hand is over the top, having come down by `least` arm lengths between."""
+    return find_peaks(t.elevation[:, hand], height=1.0, prominence=least)[0]
+
+
+def circle_arm(t: Tracks, k: Limits, side: str, count: int = 0) -> Answer:
     """Swings an arm round in circles: in the plane across or along the body, whichever it goes round in most."""
     hand = SIDES.index(side)
     middle = t.hands[:, hand] - np.median(t.hands[:, hand], axis=0)
@@ -250,61 +264,73 @@ def circle_arm(t: Tracks, k: Limits, side: str) -> Answer:
     angle = np.unwrap(np.arctan2(plane[:, 0], plane[:, 1]))
     # Only while the hand is far from the middle: small loops of a swaying hand do not add up.
     far = np.hypot(plane[:, 0], plane[:, 1])[1:] > 0.2
-    turned = over(float(abs(np.degrees(np.diff(angle)[far].sum()))), k.arm_round)
-    return every(turned, over(float(t.elevation[:, hand].max()), k.arm_over))
+    turned = over(float(abs(np.degrees(np.diff(angle)[far].sum()))), k.arm_once if count == 1 else k.arm_round)
+    surely, perhaps = (len(rounds(t, hand, least)) for least in (k.arm_down[1], k.arm_down[0]))
+    return every(turned, repeated(surely, perhaps, count), over(float(t.elevation[:, hand].max()), k.arm_over))
 
 
-# Head
+def spread(t: Tracks, k: Limits) -> Answer:
+    """Holds both arms stretched out to the sides at the height of the shoulders."""
+    outward = np.minimum(t.hands_calm[:, 0, 0], -t.hands_calm[:, 1, 0])
+    bent = np.degrees(t.elbow.max(axis=1))
+
+    def at(strict: int) -> np.ndarray:
+        level = (t.elevation > k.spread_height[0][strict]).all(axis=1) & (
+            t.elevation < k.spread_height[1][1 - strict]
+        ).all(axis=1)
+        return level & (outward > k.spread[strict]) & (bent < k.straight_arm[1 - strict])
+
+    return holds(at(1), at(0), t.fps, k)
 
 
-def _visible(t: Tracks, k: Limits) -> Answer:
-    """Can the head's direction be seen? True or None: many files hold a head joint right above the neck."""
-    return over(float(np.degrees(t.head_lean)), k.seen) or None
+def _at_head(t: Tracks, k: Limits, hand: int, strict: int) -> np.ndarray:
+    return np.linalg.norm(t.to_head[:, hand], axis=-1) < k.at_head[1 - strict]
 
 
-def _trunk_still(t: Tracks, k: Limits) -> Answer:
-    return under(float(np.degrees(np.ptp(t.pitch))), k.trunk_still)
+def _on_head(t: Tracks, k: Limits, side: str, above: Pair | None, below: Pair | None) -> Answer:
+    """Is the named hand at the head, so high over the middle of it and no higher; is the other hand down?"""
+    hand = SIDES.index(side)
+    height = t.to_head[:, hand, 1]
+
+    def at(strict: int) -> np.ndarray:
+        flags = _at_head(t, k, hand, strict)
+        flags = flags & (height > above[strict]) if above else flags
+        return flags & (height < below[1 - strict]) if below else flags
+
+    return every(holds(at(1), at(0), t.fps, k), _alone(t, k, side))
 
 
-def _beats(curve: np.ndarray, swing: float) -> int:
-    return len(reversals(curve, swing))
+def touch_head(t: Tracks, k: Limits, side: str) -> Answer:
+    """Lays a hand on top of the head."""
+    return _on_head(t, k, side, k.crown, None)
 
 
-def nod(t: Tracks, k: Limits, count: int = 0) -> Answer:
-    """Moves the head down and up, so many times."""
-    pitch = np.degrees(t.head_pitch - t.pitch)
-    edge = np.percentile(pitch, 20)
-    padded = np.concatenate([[min(edge, pitch[0])], pitch, [min(edge, pitch[-1])]])
-    surely, perhaps = (len(find_peaks(padded, prominence=swing)[0]) for swing in (k.nod[1], k.nod[0]))
-    several = repeated(surely, perhaps, count)
-    yaw = np.degrees(np.ptp(np.percentile(t.head_yaw, (5, 95))))
-    calm = under(float(yaw), (30.0, 45.0)) if _visible(t, k) else True
-    return every(several, calm, _trunk_still(t, k))
+def salute(t: Tracks, k: Limits, side: str) -> Answer:
+    """Brings a hand to the brow and holds it there, the elbow out."""
+    hand = SIDES.index(side)
+    out = t.to_head[:, hand, 0] * (1.0 if hand == 0 else -1.0)
+    return every(_on_head(t, k, side, k.brow, k.crown), over(kept(out, t.fps, k.held[1]), k.brow_out))
 
 
-def shake(t: Tracks, k: Limits, count: int = 0) -> Answer:
-    """Turns the head from side to side, so many times to and fro."""
-    yaw = np.degrees(np.unwrap(t.head_yaw))
-    surely, perhaps = _beats(yaw, k.shake[1]), _beats(yaw, k.shake[0])
-    quick = under(t.seconds / max(perhaps, 1), (1.2, 1.8))
-    if count:
-        often = counted_swings(surely, perhaps, count)
-    else:
-        often = True if surely >= 2 else None if perhaps >= 2 else False
-    return every(_visible(t, k), often, quick)
+def hands_on_hips(t: Tracks, k: Limits) -> Answer:
+    """Holds both hands at the hips, elbows bent."""
+    # Where a wrist rests: outside and above the hip joint.
+    rest = np.array([[0.11, 0.15, 0.02], [-0.11, 0.15, 0.02]])
+    away = np.linalg.norm(t.to_hip - rest, axis=-1).max(axis=1)
+    bent = np.degrees(t.elbow.min(axis=1))
+
+    def at(strict: int) -> np.ndarray:
+        return (away < k.at_hips[1 - strict]) & (bent > k.folded[strict])
+
+    return holds(at(1), at(0), t.fps, k)
 
 
-def look(t: Tracks, k: Limits, where: str) -> Answer:
-    """Turns the head left, right, up or down and holds it there for a moment; "around": to both sides."""
-    yaw, pitch = np.degrees(t.head_yaw), np.degrees(t.head_pitch - t.pitch)
-    to_left, to_right = reached(yaw, t.fps, 0.3), -reached(yaw, t.fps, 0.3, low=True)
-    if where == "around":
-        answer = every(over(to_left, k.head_turn), over(to_right, k.head_turn))
-    elif where in SIDES:
-        there, back = (to_left, to_right) if where == "left" else (to_right, to_left)
-        answer = every(over(there, k.head_turn), opposite(over(back, k.head_turn)))
-    else:
-        usual = float(np.median(pitch[: max(1, len(pitch) // 6)]))
-        change = reached(pitch, t.fps, 0.3) - usual if where == "down" else usual - reached(pitch, t.fps, 0.3, low=True)
-        return every(over(change, k.head_tilt), _trunk_still(t, k) or None)
-    return every(_visible(t, k), answer)
+def shrug(t: Tracks, k: Limits, count: int = 0) -> Answer:
+    """Lifts both shoulders and lets them drop, hands down."""
+    rise, noise = t.shoulders.min(axis=1), NOISE * t.shoulder_noise
+    padded = np.concatenate([[rise.min()], rise, [rise.min()]])
+    surely, perhaps = (
+        len(find_peaks(padded, prominence=least)[0]) for least in (k.shrug[1] + noise, k.shrug[0] + noise)
+    )
+    down = under(reached(t.elevation.max(axis=1), t.fps, 0.2), k.down)
+    return every(repeated(surely, perhaps, count), down)

@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from mate.evaluate.judge_limits import Answer, Limits, every, opposite, over, some, under
+from mate.evaluate.judge_curves import repeated
+from mate.evaluate.judge_limits import SIDES, Answer, Limits, every, opposite, over, some, under
 from mate.motion.kinematics import reversals, segments
 from mate.motion.kinematics_tracks import Tracks, Way
 
@@ -20,7 +21,7 @@ def going_frames(t: Tracks) -> np.ndarray:
 
 
 def _goes(w: Way, k: Limits) -> Answer:
-    return every(over(w.path, k.path), over(w.pace, k.pace))
+    return every(over(w.path, k.path), over(w.pace, k.pace), over(w.tread, k.tread))
 
 
 def _forward(w: Way, k: Limits) -> Answer:
@@ -35,10 +36,11 @@ def _flies(w: Way, k: Limits) -> Answer:
     return opposite(over(w.duty, k.grounded))
 
 
-def walk(t: Tracks, k: Limits) -> Answer:
+def walk(t: Tracks, k: Limits, extent: str = "") -> Answer:
     """Goes forward without flight, at walking speed. Tiptoeing, marching, creeping and limping bodies walk too."""
     w = way(t)
-    return every(_forward(w, k), _grounded(w, k), under(w.cruise, k.walking), opposite(repeats(t, k)))
+    plain = every(_forward(w, k), _grounded(w, k), under(w.cruise, k.walking), opposite(repeats(t, k)))
+    return every(plain, stepping(t, extent, 0.66, k))
 
 
 def run(t: Tracks, k: Limits) -> Answer:
@@ -57,10 +59,10 @@ def sprint(t: Tracks, k: Limits) -> Answer:
     return every(run(t, k), over(way(t).cruise, k.sprinting))
 
 
-def backwards(t: Tracks, k: Limits) -> Answer:
+def backwards(t: Tracks, k: Limits, extent: str = "") -> Answer:
     """Goes against its facing."""
     w = way(t)
-    return every(_goes(w, k), under(180.0 - abs(w.angle), k.ahead))
+    return every(_goes(w, k), under(180.0 - abs(w.angle), k.ahead), stepping(t, extent, 0.45, k))
 
 
 def sidestep(t: Tracks, k: Limits, side: str) -> Answer:
@@ -162,6 +164,71 @@ def skip(t: Tracks, k: Limits) -> Answer:
     return every(_forward(way(t), k), repeats(t, k), both)
 
 
+def _swings(t: Tracks, foot: int, least: float, share: float) -> int:
+    """How often a foot is taken up and put down at least `least` metres away.
+
+    A swing that the stretch cuts off counts where at least `share` of the longest one is seen of it.
+    """
+    spot, last = t.soles[:, foot], len(t) - 1
+    pieces = segments(~t.stance[:, foot])
+    ways = [float(np.linalg.norm(spot[min(end, last)] - spot[max(start - 1, 0)])) for start, end in pieces]
+    # In mid-swing at an edge, that is: a foot that comes to rest there is down.
+    quick = t.feet_speed[:, foot] > 0.35 * t.feet_speed[:, foot].max()
+    cut = [bool((start == 0 and quick[0]) or (end > last and quick[last])) for start, end in pieces]
+    part = share * max(ways, default=0.0)
+    return sum(way > (max(least, part) if edge else least) for way, edge in zip(ways, cut, strict=True))
+
+
+def steps(t: Tracks, k: Limits, where: str, count: int = 0) -> Answer:
+    """Takes steps forward or backwards, so many of both feet together."""
+    surely, perhaps = (sum(_swings(t, foot, k.step[i], k.step_part[i]) for foot in (0, 1)) for i in (1, 0))
+    w = way(t)
+    off = abs(w.angle) if where == "forward" else 180.0 - abs(w.angle)
+    return every(over(w.path, k.path), under(off, k.ahead), repeated(surely, perhaps, count))
+
+
+def step_over(t: Tracks, k: Limits, side: str = "") -> Answer:
+    """Goes ahead and lifts one foot high over something, then the other one; `side`: the foot that is first."""
+
+    def high(least: float) -> list[tuple[int, int]]:
+        """(frame, foot) of every swing that gets so high, in order."""
+        found = []
+        for foot in (0, 1):
+            for start, end in segments(t.toes[:, foot] > 0.5 * least):
+                peak = start + int(t.toes[start:end, foot].argmax())
+                if t.toes[peak, foot] > least:
+                    found.append((peak, foot))
+        return sorted(found)
+
+    def clears(swings: list[tuple[int, int]]) -> bool:
+        right_order = len(swings) == 2 and swings[0][1] != swings[1][1] and swings[1][0] - swings[0][0] < 1.5 * t.fps
+        return right_order and (not side or swings[0][1] == SIDES.index(side))
+
+    surely, perhaps = clears(high(k.over_it[1])), clears(high(k.over_it[0]))
+    return every(_forward(way(t), k), True if surely and perhaps else None if surely or perhaps else False)
+
+
+def stride(t: Tracks) -> float | None:
+    """The usual length of a step, metres: speed times the time from one touch-down to the next; None without three of them."""
+    times = []
+    for foot in (0, 1):
+        times += [end for start, end in segments(~t.stance[:, foot]) if end - start >= 2 and end < len(t)]
+    times.sort()
+    if len(times) < 3:
+        return None
+    return float(np.median(np.diff(times)) / t.fps * way(t).cruise)
+
+
+def stepping(t: Tracks, extent: str, usual: float, k: Limits) -> Answer:
+    """Are the steps "long" or "short"? True where nothing is said, cannot tell without three touch-downs."""
+    if extent not in ("long", "short"):
+        return True
+    length = stride(t)
+    if length is None:
+        return None
+    return over(length / usual, k.long_steps) if extent == "long" else under(length / usual, k.short_steps)
+
+
 def stand(t: Tracks, k: Limits) -> Answer:
     """Stays upright where it is, feet on the floor, facing the same way. Arms and head may move."""
     w = way(t)
@@ -213,7 +280,7 @@ def spin(t: Tracks, k: Limits, side: str, count: int = 0) -> Answer:
     return every(under(way(t).path, k.spot), whole, once)
 
 
-def circle(t: Tracks, k: Limits, side: str, extent: str = "") -> Answer:
+def circle(t: Tracks, k: Limits, side: str, extent: str = "", count: int = 0) -> Answer:
     """Goes round a circle: anticlockwise is to the left."""
     w = way(t)
     angle = _toward(t, side)
@@ -222,7 +289,8 @@ def circle(t: Tracks, k: Limits, side: str, extent: str = "") -> Answer:
     distance = np.linalg.norm(t.place - middle, axis=1)
     size = {"small": under(radius, k.small), "big": over(radius, k.big)}.get(extent, True)
     roundness = under(float(distance.std() / max(distance.mean(), 1e-6)), k.round)
-    return every(over(w.path, (1.2, 1.6)), over(angle, k.lap), under(w.counter, (0.1, 0.2)), roundness, size)
+    often = under(abs(angle - 360.0 * count), k.laps) if count else True
+    return every(over(w.path, (1.2, 1.6)), over(angle, k.lap), under(w.counter, (0.1, 0.2)), roundness, size, often)
 
 
 def eight(t: Tracks, k: Limits) -> Answer:

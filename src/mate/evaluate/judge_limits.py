@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 Answer = bool | None
 Pair = tuple[float, float]
+SIDES = ("left", "right")
+NOISE = 3.0  # a swing counts where it is larger than its limit by so many times the standard deviation of the motion's own jitter
 
 
 def over(value: float, limit: Pair) -> Answer:
@@ -66,7 +68,9 @@ class Limits:
             so high.
         upright: pelvis height (leg lengths) of a standing body. halt: speed at the end of a stop, m/s; before:
             and at its start.
-        spot: pelvis path of a turn on the spot.
+        spot: pelvis path of a turn on the spot. tread: way of the foot that goes least far, of whoever goes.
+        step: way of a foot in one step; step_part: share of the longest step that must be seen of one that is cut off.
+        over_it: height of the toes in a step over something. long_steps, short_steps: length over the usual one.
     Turning:
         turn: smallest change of heading of a turn; counter: largest swing to the other side, as a share of it;
             whole: largest turn that
@@ -74,14 +78,20 @@ class Limits:
             from an angle that was named.
         spin: smallest full turn. lap: smallest change of heading of a circle; round: its roundness, the spread
             of the distance from
-            its centre as a share of the radius. small, big: largest radius of a small circle, smallest of a big one.
+            its centre as a share of the radius; laps: allowed distance from so many
+            times round. small, big: largest radius of a small circle, smallest of a big one.
         loop: turn of each half of a figure eight. zig: smallest turn of a zigzag; onward: net way over path.
         straight: largest range of the heading of a straight way; direct: and net way over path.
     Jumps and legs:
         rise: of the pelvis over its standing height in a jump; far: way of a jump to somewhere; near: of one on
             the spot.
+        jump_high: rise of a high one, over the take-off.
         lifted: height of the foot that a hopping body holds up. hop: rise of the pelvis between two landings.
-        kick_out: how far the kicking foot comes before the pelvis, leg lengths; kick_up: and its ankle's height.
+        kick_out, kick_aside: how far the kicking foot comes before the pelvis or outwards, leg lengths; kick_up: and its
+            ankle's height; kick_way: how much farther it goes the way that is claimed than the other one. kick_high,
+            kick_aside_high: ankle's height in a high kick.
+        knee_up: angle of a raised thigh; knee_rest: largest one of the other leg. stomp: speed of the way down over that
+            of the way up.
     Postures (heights of the pelvis in leg lengths, standing is about 1.1):
         low: the pelvis of a sitting, crouching, squatting body; seat: the angle of its thighs; feet_ahead: how
             far a sitting body's feet are
@@ -91,6 +101,10 @@ class Limits:
             which the head can be judged. back_up: pelvis height after a squat or getting up.
         bow: lean of a bow; bow_most: largest one; stretched: the pelvis stays this high. bend: lean of a body
             that bends down;
+        bow_slight, bend_slight: largest lean of slight ones.
+        lean, lean_slight: of the trunk to a side, and of a slight one; lean_ahead: largest lean forward with it.
+        lunge_apart: from foot to foot, leg lengths; lunge_thigh: angle of the thigh in front; lunge_slight: largest pelvis
+            height of a slight one; lunge_net: largest distance between start and end.
         reach_down: or height of a hand at a lean of at least `bow`. lie: largest pelvis height lying; flat:
             tilt of the trunk.
     Arms (heights in arm lengths over the hanging hand, 1 = shoulder):
@@ -99,6 +113,7 @@ class Limits:
             of a slightly raised one. down: largest of a hand that is not raised. tremble: largest swing of
             a raised hand that does not
             wave, as turning points (`wave_turns`) of at least `swing`.
+        wave_small, wave_big: largest swing of a slight wave, smallest of a big one, metres.
         swing: smallest swing of a wave, metres; small_swing: the same of a
         hand that stays below `low_hand`, as those do that wave from the wrist with a bent elbow; wave_turns:
         turning points of one; wave_rate: and so many a second.
@@ -110,7 +125,12 @@ class Limits:
         clap: distance of the wrists at a clap; apart: how far they part between two (strict, lax).
         straight_arm: largest elbow bend when pointing; toward: largest angle between arm and direction.
         crossed: left wrist to the right of the right one by this much; folded: elbows bent so far.
-        arm_round: turns of a circling arm, degrees in all; arm_over: how high it comes.
+        arm_round: turns of a circling arm, degrees in all, arm_once: where one round was claimed; arm_over: how high it
+            comes, arm_down: and how far it comes down between two rounds.
+        spread: reach of both hands to the sides, arm lengths; spread_height: their elevation (two pairs).
+        at_head: distance of a wrist from the head, metres; crown: and its height over it for a hand on top, brow: for a
+            hand at the brow, brow_out: which is so far outside. at_hips: distance of the wrists from where they rest at
+            the hips. shrug: rise of both shoulders, metres.
     Head:
         seen: angle of neck -> head from the trunk, below which no yaw can be read; nod, shake: swing (strict,
             lax); head_turn: yaw of a look;
@@ -118,7 +138,8 @@ class Limits:
     Staying still ("without moving the ..."):
         arms_still, head_still: largest extent of wrists against shoulders (arm lengths) and of the head's angles.
         feet_still: largest extent of the toes' way over the floor.
-    Speed: slow, fast: rate over the word's usual rate.
+    Speed: slow, fast: rate over the word's usual rate; slow_loose, fast_loose: the same for words whose ordinary speeds
+        differ more.
     """
 
     shortest: float = 0.6
@@ -150,9 +171,10 @@ class Limits:
     whole: Pair = (240.0, 300.0)
     slight: Pair = (50.0, 60.0)
     at_all: Pair = (8.0, 14.0)
-    within: Pair = (28.0, 45.0)
+    within: Pair = (24.0, 38.0)
     spin: Pair = (285.0, 315.0)
     lap: Pair = (278.0, 295.0)
+    laps: Pair = (100.0, 180.0)
     round: Pair = (0.30, 0.50)
     small: Pair = (0.85, 1.0)
     big: Pair = (0.98, 1.08)
@@ -202,7 +224,7 @@ class Limits:
     punch_height: Pair = (0.60, 0.70)
     punch_high: Pair = (1.35, 1.45)
     punch_ahead: Pair = (0.30, 0.42)
-    punch_speed: Pair = (1.6, 2.1)
+    punch_speed: Pair = (1.2, 1.55)
     throw_back: Pair = (-0.25, -0.15)
     throw_speed: Pair = (2.8, 3.6)
     clap: Pair = (0.16, 0.24)
@@ -213,16 +235,53 @@ class Limits:
     folded: Pair = (60.0, 75.0)
     arm_round: Pair = (330.0, 500.0)
     arm_over: Pair = (1.15, 1.30)
+    arm_once: Pair = (150.0, 250.0)
+    arm_down: Pair = (0.35, 0.55)
     seen: Pair = (14.0, 22.0)
-    nod: Pair = (8.0, 13.0)
-    shake: Pair = (8.0, 14.0)
+    nod: Pair = (14.0, 17.0)
+    shake: Pair = (13.0, 18.0)
     head_turn: Pair = (20.0, 30.0)
-    head_tilt: Pair = (10.0, 16.0)
+    head_tilt: Pair = (13.0, 20.0)
     arms_still: Pair = (0.18, 0.28)
     head_still: Pair = (14.0, 20.0)
     feet_still: Pair = (0.12, 0.20)
+    jump_high: Pair = (0.30, 0.365)
+    wave_small: Pair = (0.17, 0.22)
+    wave_big: Pair = (0.26, 0.36)
+    bow_slight: Pair = (34.0, 44.0)
+    lean: Pair = (11.5, 15.0)
+    lean_slight: Pair = (4.0, 6.5)
+    lean_ahead: Pair = (20.0, 30.0)
+    lunge_apart: Pair = (0.34, 0.42)
+    lunge_thigh: Pair = (50.0, 60.0)
+    lunge_slight: Pair = (1.00, 1.04)
+    lunge_net: Pair = (0.30, 0.45)
+    kick_aside: Pair = (0.42, 0.52)
+    kick_way: Pair = (0.0, 0.10)
+    kick_high: Pair = (0.84, 0.94)
+    kick_aside_high: Pair = (0.64, 0.69)
+    knee_up: Pair = (50.0, 60.0)
+    knee_rest: Pair = (30.0, 42.0)
+    stomp: Pair = (1.20, 1.35)
+    spread: Pair = (0.72, 0.85)
+    spread_height: tuple[Pair, Pair] = ((0.55, 0.67), (1.25, 1.40))
+    at_head: Pair = (0.23, 0.28)
+    crown: Pair = (0.080, 0.105)
+    brow: Pair = (-0.08, -0.03)
+    brow_out: Pair = (0.04, 0.08)
+    at_hips: Pair = (0.12, 0.17)
+    shrug: Pair = (0.020, 0.030)
+    step: Pair = (0.08, 0.14)
+    step_part: Pair = (0.35, 0.60)
+    over_it: Pair = (0.22, 0.27)
+    long_steps: Pair = (1.08, 1.22)
+    short_steps: Pair = (0.77, 0.88)
     slow: Pair = (0.76, 0.86)
     fast: Pair = (1.18, 1.30)
+    slow_loose: Pair = (0.72, 0.94)
+    fast_loose: Pair = (1.05, 1.28)
+    tread: Pair = (0.10, 0.20)
+    bend_slight: Pair = (52.0, 66.0)
 
 
 LIMITS = Limits()

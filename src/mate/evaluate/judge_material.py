@@ -12,7 +12,7 @@ import numpy as np
 
 from mate.errors import MateError
 from mate.evaluate.judge import Claim, measured
-from mate.evaluate.judge_truth import CONTENTS, claim_of_event, claims_of_labels, flips, strangers
+from mate.evaluate.judge_truth import CONTENTS, claim_of_event, claims_of_event, claims_of_labels, flips, strangers
 from mate.motion.kinematics_tracks import Tracks
 
 FPS = 20.0
@@ -27,6 +27,7 @@ class Item:
 
     Attributes:
         source: kinwords, bandai-namco, eye, cmu or near-miss; name: file and stretch.
+        place: the file of a real motion, start and end in seconds: which stretches are the same.
         tracks: of the stretch; true, false: claims; kinds: for some of the false ones, which one meaning was flipped.
     """
 
@@ -36,6 +37,7 @@ class Item:
     true: tuple[Claim, ...]
     false: tuple[Claim, ...]
     kinds: tuple[tuple[Claim, str], ...] = ()
+    place: tuple[str, float, float] = ("", 0.0, 0.0)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -71,12 +73,15 @@ def procedural(folder: Path, clips: int, cross: int = 0, split: str = "") -> Ite
                 end = min(event["end"], line["program"]["seconds"])
                 if claim is None or end - event["start"] < 1.0:
                     continue
-                flipped = flips(claim)
+                true = claims_of_event(part)
+                flipped = [(kind, other) for kind, other in flips(claim) if other not in true]
                 others = strangers(claim) if number < cross and not event.get("meanwhile") else []
                 false = tuple(dict.fromkeys([other for _, other in flipped] + others))
                 kinds = tuple((other, kind) for kind, other in flipped)
                 name = f"{line['name']} {part['action']} {event['start']:.2f}-{end:.2f}"
-                yield Item("kinwords", name, whole.cut(event["start"], end), (claim,), false, kinds)
+                # The last step ends with the event: a moment more, and it is seen to be down.
+                later = end + 0.15 if claim.word == "steps" else end
+                yield Item("kinwords", name, whole.cut(event["start"], later), true, false, kinds)
 
 
 def mocap_contents(folder: Path, splits: tuple[str, ...] = ("train", "val", "test")) -> Iterator[Item]:
@@ -90,7 +95,10 @@ def mocap_contents(folder: Path, splits: tuple[str, ...] = ("train", "val", "tes
             false = [other for claim in known for _, other in flips(claim)]
             false += [other for other in strangers(known[0]) if _settled(other, known[0])]
             kinds = tuple((other, kind) for claim in known for kind, other in flips(claim))
-            yield Item("bandai-namco", line["name"], measured(joints, FPS), known, tuple(dict.fromkeys(false)), kinds)
+            name, tracks = line["name"], measured(joints, FPS)
+            yield Item(
+                "bandai-namco", name, tracks, known, tuple(dict.fromkeys(false)), kinds, (name, 0.0, tracks.seconds)
+            )
 
 
 def _settled(other: Claim, known: Claim) -> bool:
@@ -135,7 +143,9 @@ def labelled(labels: Path, mocap: Path | None, cmu: Path | None) -> Iterator[Ite
             shift = 0.05 if _tee(name) else 0.0
             true, false = claims_of_labels(line["labels"])
             tracks = motions[name].cut(start - shift, end - shift)
-            yield Item("eye", f"{name} {start:.2f}-{end:.2f}", tracks, tuple(true), tuple(false))
+            yield Item(
+                "eye", f"{name} {start:.2f}-{end:.2f}", tracks, tuple(true), tuple(false), place=(name, start, end)
+            )
 
 
 def _tee(name: str) -> bool:
@@ -171,4 +181,5 @@ def cmu_index(folder: Path, index: Path) -> Iterator[Item]:
         if not any(claim.word == "turn" for claim in true):
             false += [Claim("turn", "left"), Claim("turn", "right")]
         false += [Claim("run")] if Claim("walk") in true else [Claim("walk")] if Claim("stop") not in true else []
-        yield Item("cmu", path.stem, tracks, tuple(true), tuple(false))
+        whole = (path.name, 0.0, tracks.seconds)
+        yield Item("cmu", path.stem, tracks, tuple(true), tuple(false), place=whole)

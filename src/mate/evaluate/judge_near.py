@@ -48,7 +48,10 @@ _SPOILED: tuple[tuple[str, Change, Claim], ...] = (
     ("eight", _first(1), Claim("eight")),
     ("zigzag", _first(1), Claim("zigzag")),
 )
-_COUNTED = ("jump_up", "jump_forward", "hop", "kick", "clap", "nod", "bow", "punch")
+_COUNTED = (
+    "jump_up", "jump_forward", "hop", "kick", "kick_side", "raise_knee", "stomp", "steps", "steps_back", "clap", "nod", "shake", "shrug",
+    "bow", "squat", "punch", "circle_arm",
+)  # fmt: skip
 _WRONG_SENSE = {"left": "right", "right": "left"}
 
 
@@ -56,7 +59,7 @@ def _item(name: str, event: Event, seed: int, true: tuple[Claim, ...], false: tu
     rng = np.random.default_rng([77, seed])
     placed = event.moved(0.3)
     joints = play(Program((placed,), placed.end + 0.4, False, False), draw_person(rng), rng).joints()
-    tracks = measured(joints, FPS).cut(placed.start, placed.end)
+    tracks = measured(joints, FPS).cut(placed.start, placed.end + (0.15 if "steps" in event.values else 0.0))
     return Item("near-miss", f"{name} {seed}", tracks, true, false)
 
 

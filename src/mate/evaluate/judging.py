@@ -23,14 +23,15 @@ from mate.evaluate.judge_truth import PLAIN
 from mate.motion.retarget import mirror, rotate_about_y
 
 PROTOCOL = "mate-judge-1"
-VALIDATED = 20  # real positives that a word needs to be called validated on real motion
+VALIDATED = 20  # different real stretches of which it is true that a word needs to be called validated on real motion
 _REAL = ("eye", "bandai-namco", "cmu")
 Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """Attributes: source, name: of the item; claim; truth: what is known; answer: the judge's; kind: of a flipped meaning, or ""."""
+    """Attributes: source, name: of the item; claim; truth: what is known; answer: the judge's; kind: of a flipped meaning, or "";
+    place: see `Item`."""
 
     source: str
     name: str
@@ -38,6 +39,7 @@ class Asked:
     truth: bool
     answer: Answer
     kind: str = ""
+    place: tuple[str, float, float] = ("", 0.0, 0.0)
 
 
 def ask(items: Iterable[Item]) -> list[Asked]:
@@ -47,7 +49,7 @@ def ask(items: Iterable[Item]) -> list[Asked]:
         kinds = dict(item.kinds)
         for truth, claims in ((True, item.true), (False, item.false)):
             asked += [
-                Asked(item.source, item.name, claim, truth, judge(item.tracks, claim), kinds.get(claim, ""))
+                Asked(item.source, item.name, claim, truth, judge(item.tracks, claim), kinds.get(claim, ""), item.place)
                 for claim in claims
             ]
     return asked
@@ -57,6 +59,17 @@ def summary(asked: Sequence[Asked], **labels: Any) -> Row:
     """Agreement where the judge decides, with Wilson's interval, and how often it cannot tell."""
     decided = [one.answer == one.truth for one in asked if one.answer is not None]
     return {**labels, "asked": len(asked), "cannot_tell": len(asked) - len(decided), **rate(decided)}
+
+
+def stretches(asked: Iterable[Asked]) -> int:
+    """How many different stretches of motion: of those that overlap, one counts."""
+    found: dict[str, float] = {}
+    number = 0
+    for file, start, end in sorted({one.place for one in asked}, key=lambda place: place[2]):
+        if start >= found.get(file, 0.0) - 0.11:
+            found[file] = end
+            number += 1
+    return number
 
 
 def word_rows(asked: Sequence[Asked]) -> list[Row]:
@@ -70,7 +83,8 @@ def word_rows(asked: Sequence[Asked]) -> list[Row]:
                 chosen = [one for one in mine if one.source in sources and one.truth is truth]
                 row[f"{name}_{'true' if truth else 'false'}"] = summary(chosen) if chosen else None
         real = row["real_true"]
-        row["validated"] = "validated on real motion" if real and real["asked"] >= VALIDATED else "synthetic only"
+        row["examples"] = stretches(one for one in mine if one.source in _REAL and one.truth)
+        row["validated"] = "validated on real motion" if real and row["examples"] >= VALIDATED else "synthetic only"
         if not any(row[key] for key in row if key.endswith("_true")):
             row["validated"] = "not validated"
         rows.append(row)
@@ -99,18 +113,19 @@ def sides(asked: Sequence[Asked]) -> Row:
 # Words about going say how fast, too: a walk played fast is a run.
 _GAITS = {
     "walk", "jog", "run", "sprint", "tiptoe", "march", "creep", "limp", "skip", "backwards", "sidestep", "diagonal", "stand", "stop",
-    "punch", "throw", "jump", "hop",
+    "punch", "throw", "jump", "hop", "step_over",
 }  # fmt: skip
 
 
-def properties(motions: Sequence[np.ndarray], seed: int = 0) -> list[Row]:
+def properties(motions: Sequence[np.ndarray], seed: int = 0, changes: Sequence[str] = ()) -> list[Row]:
     """How many judgements change when nothing should: all words of whole motions (T, 22, 3) at 20 frames a second.
 
     Mirrored motions are asked for the mirrored claim. `reversed`: True became False or the other way round; `opened`: to or from "cannot
-    tell". Played at 1.25 of the speed, only words that say nothing of speed are counted.
+    tell". Played at 1.25 of the speed, only words that say nothing of speed are counted. `changes`: only those
+    that are named, all where none is.
     """
     rng = np.random.default_rng(seed)
-    changes: dict[str, Any] = {
+    all_changes: dict[str, Any] = {
         "mirrored": lambda joints: (mirror(joints), FPS),
         "world turned": lambda joints: (rotate_about_y(joints, np.full(len(joints), 2.0)), FPS),
         "noise of 5 mm": lambda joints: (joints + rng.normal(0.0, 0.005, joints.shape), FPS),
@@ -119,7 +134,8 @@ def properties(motions: Sequence[np.ndarray], seed: int = 0) -> list[Row]:
     }
     rows = []
     before = [(joints, {claim: judge(measured(joints, FPS), claim) for claim in PLAIN}) for joints in motions]
-    for name, change in changes.items():
+    for name in changes or all_changes:
+        change = all_changes[name]
         reversed_, opened, total = 0, 0, 0
         words: Counter[str] = Counter()
         for joints, known in before:
@@ -246,6 +262,7 @@ def to_markdown(card: Row) -> str:
         "open",
         "real, true",
         "open",
+        "stretches",
         "real, false",
         "open",
         "",
@@ -253,11 +270,9 @@ def to_markdown(card: Row) -> str:
     words = [
         [
             row["word"].replace("_", " "),
-            *(
-                cell
-                for key in ("kinwords_true", "kinwords_false", "real_true", "real_false")
-                for cell in _cells(row[key])
-            ),
+            *(cell for key in ("kinwords_true", "kinwords_false", "real_true") for cell in _cells(row[key])),
+            str(row["examples"]),
+            *_cells(row["real_false"]),
             row["validated"],
         ]
         for row in card["words"]
@@ -281,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=1200, help="kinwords clips")
     parser.add_argument("--cross", type=int, default=250, help="of these, clips asked for all words")
     parser.add_argument("--motions", type=int, default=60, help="of each set, whose judgements should not change")
+    parser.add_argument("--kinwords-split", default="test", help="of the kinwords set; all for an empty one")
     parser.add_argument("--splits", default="train,val,test", help="of the mocap set")
     given = parser.parse_args(arguments)
     from mate.evaluate.judge_near import near_misses
@@ -289,14 +305,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     near = ask(near_misses())
     left_out = [name for name in ("kinwords", "mocap", "cmu", "index", "labels") if getattr(given, name) is None]
     if given.kinwords is not None:
-        asked += ask(procedural(given.kinwords, given.clips, given.cross))
+        asked += ask(procedural(given.kinwords, given.clips, given.cross, given.kinwords_split))
     if given.mocap is not None:
         asked += ask(mocap_contents(given.mocap, tuple(given.splits.split(","))))
     if given.labels is not None:
         asked += ask(labelled(given.labels, given.mocap, given.cmu))
     if given.cmu is not None and given.index is not None:
         asked += ask(cmu_index(given.cmu, given.index))
-    settings = {"clips": given.clips, "cross": given.cross, "splits": given.splits}
+    settings = {name: getattr(given, name) for name in ("clips", "cross", "kinwords_split", "splits")}
     unchanged = properties(some_motions((given.kinwords, given.mocap), given.motions))
     card = build_card(asked, near, unchanged, left_out, settings)
     write_text(given.output, to_json(card))
