@@ -50,8 +50,8 @@ class AlignConfig:
         omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
         tau: temperature of L_self and L_align. tau_sentence: of L_sent.
         hint_dropout: share of the drawn words that must find their frames without the prior.
-        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3 (on all where no criterion of words is in use). The language model is what costs time, and words
-            are read without it.
+        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3, as the language model is what costs time and
+            words are read without it; on every step where no criterion of words is in use.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
         train: what of the language model moves: "rows" (paper) of the word-embedding table; "nothing", the control; and the paper's
