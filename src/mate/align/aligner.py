@@ -33,9 +33,9 @@ class AlignerConfig:
             beside the model's own.
         text_dim: D of its pooled vectors. embedding_dim: the width of its word embeddings.
         feature_dim: numbers a frame. stride: frames a latent unit. fps: frames a second.
-        width: D. layers, heads, feedforward: of the motion encoder. decoder_layers: of the decoder, which only
-            L_rec needs; 0: no decoder. dropout: of both.
-        window: latent units that a unit's feature sees on either side in a layer; 0: all. The sequence feature always sees all.
+        width: D. layers, heads, feedforward: of the motion encoder. local_layers: how many of its layers, the first, make the frame
+            features; 0: all. window: latent units that a unit sees on either side in each of these.
+        decoder_layers: of the decoder, which only L_rec needs; 0: no decoder. dropout: of both.
         prior: the kind of localization prior (paper: "gaussian"). omega: its strength on the keys.
         minimum_seconds: the shortest segment of a sub-text.
         grid: a segment may begin every so many latent units.
@@ -55,7 +55,8 @@ class AlignerConfig:
     feedforward: int = 576
     decoder_layers: int = 2
     dropout: float = 0.1
-    window: int = 0
+    local_layers: int = 0
+    window: int = 4
     prior: PriorKind = "gaussian"
     omega: float = 1.0
     minimum_seconds: float = 0.8
@@ -96,7 +97,8 @@ class MotionEncoder(nn.Module):
             nn.Linear(config.width, config.width),
         )
         self.summary = nn.Parameter(torch.randn(config.width, generator=torch.Generator().manual_seed(0)) * 0.02)
-        self.layers = transformer(config, config.layers)
+        self.local = transformer(config, config.local_layers) if config.local_layers else None
+        self.layers = transformer(config, config.layers - config.local_layers)
         self.sentence = nn.Linear(config.width, config.width)
 
     def units(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,25 +114,25 @@ class MotionEncoder(nn.Module):
         return self.embed(grouped), torch.arange(count, device=mask.device)[None] < lengths[:, None]
 
     def encode_units(self, units: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """units (B, U, C), mask (B, U) -> sequence feature f^m (B, D) and frame features F^m (B, U, D)."""
+        """units (B, U, C), mask (B, U) -> sequence feature f^m (B, D) and frame features F^m (B, U, D).
+
+        With local layers a frame feature says what happens around its time, and neither when that is nor what else there is: so a word can
+        only be told by the frames that show it. The sequence feature sees all frames, and their order.
+        """
+        if self.local is not None:
+            units = self.local(units, mask=self._hidden(mask))
         x = units + positions(units.shape[1], units.shape[2], units.device)
         x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
-        valid = F.pad(mask, (1, 0), value=True)
-        if self.window:
-            x = self.layers(x, mask=self._hidden(valid))
-        else:
-            x = self.layers(x, src_key_padding_mask=~valid)
-        return self.sentence(x[:, 0]), x[:, 1:]
+        x = self.layers(x, src_key_padding_mask=~F.pad(mask, (1, 0), value=True))
+        return self.sentence(x[:, 0]), x[:, 1:] if self.local is None else units
 
     def _hidden(self, valid: Tensor) -> Tensor:
-        """What must not be looked at, (B * heads, 1 + U, 1 + U) bool: padding, and for a unit the summary and all beyond its window.
+        """What must not be looked at in a local layer, (B * heads, U, U) bool: padding, and all beyond a unit's window.
 
-        So a frame feature says what happens at its time, and attention has a reason to look there. Every place sees itself: padding
-        too, as a row without anything to see would be undefined.
+        Every place sees itself: padding too, as a row without anything to see would be undefined.
         """
-        place = torch.arange(valid.shape[1] - 1, device=valid.device)
-        far = F.pad((place[:, None] - place[None]).abs() > self.window, (1, 0, 1, 0), value=True)
-        far[0] = False
+        place = torch.arange(valid.shape[1], device=valid.device)
+        far = (place[:, None] - place[None]).abs() > self.window
         hidden = far | ~valid[:, None, :]
         hidden.diagonal(dim1=1, dim2=2).fill_(False)
         return hidden.repeat_interleave(self.heads, 0)
@@ -369,7 +371,7 @@ class Aligner(nn.Module):
         return aligner.to(device).eval()
 
 
-_BEFORE: dict[str, Any] = {"window": 0}  # what folders written before an entry existed do
+_BEFORE: dict[str, Any] = {"local_layers": 0, "window": 0}  # what folders written before an entry existed do
 
 
 def config_from(settings: dict[str, Any], where: str | Path) -> AlignerConfig:

@@ -37,7 +37,7 @@ PRESET = AlignConfig(
     words_per_motion=8,
     rows_lr=1e-3,
     omega_word=1.0,
-    model=AlignerConfig(window=4),
+    model=AlignerConfig(local_layers=2),
 )
 FEW = ("waves", "runs", "raises")  # words that decide many pairs and are frequent in training
 
