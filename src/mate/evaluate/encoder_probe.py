@@ -35,14 +35,16 @@ TABLES = {
 
 
 def foreign_clips(pair_set: PairSet, seed: int = 0) -> list[int]:
-    """For every pair another clip of its set, of as many events, that shows something else: the floor's motion."""
-    clips: dict[int, list[int]] = defaultdict(list)
+    """For every pair another clip of its set, of as many events: the floor's motion.
+
+    Any other clip: to leave out those that show what the right caption says would leave those that show what the wrong one says.
+    """
+    clips: dict[int, set[int]] = defaultdict(set)
     for pair in pair_set.pairs:
-        clips[pair.events].append(pair.index)
+        clips[pair.events].add(pair.index)
     chosen = []
     for pair in pair_set.pairs:
-        mine = pair_set.contents[pair.index]
-        others = [index for index in clips[pair.events] if pair_set.contents[index] != mine]
+        others = sorted(clips[pair.events] - {pair.index})
         rng = generator("floor", seed, pair.clip, pair.right)
         chosen.append(others[int(rng.integers(len(others)))] if others else pair.index)
     return chosen
@@ -204,9 +206,13 @@ def encoder_card(
         row: dict[str, Any] = {"name": encoder.name, **encoder.about, "all": _row(own), "floor": _row(floor)}
         for name, by in TABLES.items():
             row[name] = [{**_row(own[n], **key), "floor": float(floor[n].mean())} for key, n in groups(sets, by)]
-        if with_retrieval:
-            progress(f"{encoder.name}: retrieval")
-            row["retrieval"] = [line for one in sets for line in retrieval(encoder, one, seed)]
+        if with_retrieval:  # one model asked in two ways retrieves in one
+            twin = next((n for n, other in enumerate(encoders[: len(rows)]) if other.matrix is encoder.matrix), None)
+            if twin is None:
+                progress(f"{encoder.name}: retrieval")
+                row["retrieval"] = [line for one in sets for line in retrieval(encoder, one, seed)]
+            else:
+                row["retrieval"] = rows[twin]["retrieval"]
         row["outcomes"] = "".join("1" if one == 1 else "0" if one == 0 else "=" for one in own)
         rows.append(row)
     differences = [
@@ -253,36 +259,31 @@ def encoder_card(
 def to_markdown(card: Mapping[str, Any]) -> str:
     """The card's tables: rungs, numbers of events, rare words, words, retrieval; encoders side by side."""
     encoders, differences = card["encoders"], card["differences"]
-    names = [row["name"] for row in encoders]
+    numbers = range(1, len(encoders) + 1)
     sets = ", ".join(f"{one['pairs']} of {one['name']} ({one['split']}, {one['clips']} clips)" for one in card["sets"])
     lines = [
-        f"Protocol `{card['protocol']}`: {card['pairs']} pairs (SHA-256 `{card['pairs_sha256'][:12]}`): {sets}. Right of two, chance 50 %, "
-        "with Wilson's 95 % interval; floor: " + str(card["floor_is"]) + ".",
+        f"Protocol `{card['protocol']}`: {card['pairs']} pairs (SHA-256 `{card['pairs_sha256'][:12]}`): {sets}. Right of two in percent, "
+        f"chance 50, with Wilson's 95 % interval; floor: {card['floor_is']}.",
         "",
         *table(
-            ["encoder", "all pairs", "floor", *(["against the first"] if differences else [])],
+            ["", "encoder", "all pairs", "floor", *(["against 1"] if differences else [])],
             [
-                [
-                    row["name"],
-                    show_rate(row["all"]),
-                    show_rate(row["floor"]),
-                    *([_change(differences, n, "all", 0)] if differences else []),
-                ]
-                for n, row in enumerate(encoders)
+                [str(number), row["name"], show_rate(row["all"]), show_rate(row["floor"])]
+                + ([_change(differences, number - 1, "all", 0)] if differences else [])
+                for number, row in zip(numbers, encoders, strict=True)
             ],
         ),
         "",
     ]
     for name, by in TABLES.items():
         shown = [label for label in by if label != "set" or len(card["sets"]) > 1]
-        if not encoders[0][name] or (
-            name == "by_frequency" and all(row["frequency"] != "rare" for row in encoders[0][name])
-        ):
+        only_frequent = name == "by_frequency" and all(row["frequency"] != "rare" for row in encoders[0][name])
+        if not encoders[0][name] or only_frequent:
             continue
-        head = [*shown, "n", *(title for one in names for title in (one, "")), *(f"{one} - first" for one in names[1:])]
+        head = [*shown, "n", *(f"encoder {number}" for number in numbers), *(f"{number} - 1" for number in numbers[1:])]
         body = []
         for place, first in enumerate(encoders[0][name]):
-            cells = [cell for row in encoders for cell in _cells(row[name][place])]
+            cells = [_cell(row[name][place]) for row in encoders]
             changes = [_change(differences, n, name, place) for n in range(1, len(encoders))]
             body.append([*(str(first[label]) for label in shown), str(first["n"]), *cells, *changes])
         lines += [*table(head, body), ""]
@@ -290,9 +291,11 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, str]:
-    figure = f"{100 * row['rate']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-    return figure, f"{row['state']}; floor {100 * row['floor']:.0f} %"
+def _cell(row: Mapping[str, Any]) -> str:
+    figure = (
+        f"{100 * row['rate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}], floor {100 * row['floor']:.0f}"
+    )
+    return figure if row["state"] == "between" else f"{figure}, {row['state']}"
 
 
 def _change(differences: Sequence[Mapping[str, Any]], encoder: int, name: str, place: int) -> str:
@@ -304,8 +307,11 @@ def _change(differences: Sequence[Mapping[str, Any]], encoder: int, name: str, p
 
 
 def _retrieval_table(encoders: Sequence[Mapping[str, Any]]) -> list[str]:
-    body = []
-    for row in encoders:
+    body, told = [], []
+    for number, row in enumerate(encoders, start=1):
+        if row.get("retrieval") in told:
+            continue
+        told.append(row.get("retrieval"))
         for line in row.get("retrieval", ()):
             for hits in ("content", "exact"):
                 for way, title in (("text_to_motion", "text to motion"), ("motion_to_text", "motion to text")):
@@ -313,7 +319,7 @@ def _retrieval_table(encoders: Sequence[Mapping[str, Any]]) -> list[str]:
                     cells = [
                         f"{mean:.1f} ± {half:.1f}" if np.isfinite(half) else f"{mean:.1f}" for mean, half in figures
                     ]
-                    body.append([row["name"], line["set"], line["wording"], str(line["pool"]), title, hits, *cells])
+                    body.append([str(number), line["set"], line["wording"], str(line["pool"]), title, hits, *cells])
     if not body:
         return []
     head = ["encoder", "set", "wording", "pool", "", "hits", *(f"R@{top}" for top in RANKS), "MedR"]

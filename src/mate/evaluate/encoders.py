@@ -107,7 +107,9 @@ def _localized(aligner: Aligner, motions: Motions, texts: Sequence[str], pairs: 
     """As `Aligner.score`, but every text is encoded once, and a motion's candidate segments once for all of its captions."""
     parts = [standalone(text, split(text)) for text in texts]
     several = np.array([len(part) > 1 for part in parts])[pairs[:, 1]]
-    aligner.encode_text([part for own in parts if len(own) > 1 for part in own] or texts[:1])  # at once: less padding
+    pieces = [part for own in parts if len(own) > 1 for part in own]
+    if pieces:
+        aligner.encode_text(pieces)  # all at once: less padding
     found = np.zeros(len(pairs), dtype=np.float32)
     found[~several] = _sentence(aligner, motions, texts, pairs[~several])
     for motion in np.unique(pairs[several, 0]):

@@ -38,6 +38,7 @@ class MinimalPair:
         fact: which meaning, one of FACTS. events: how many a caption tells of.
         wording: "seen" (training wordings) or "unseen" (held out).
         frequency: "rare" where the deciding action is one that training hardly shows, else "frequent".
+        denies: of pairs of negation: the right caption says what does not move, the wrong one that it moves; else the other way round.
         word: of pairs made for a word (fact "word"): that word.
     """
 
@@ -49,6 +50,7 @@ class MinimalPair:
     events: int
     wording: str
     frequency: str = "frequent"
+    denies: bool = False
     word: str = ""
 
     @property
@@ -200,13 +202,20 @@ def _order(dataset: MotionTextDataset, seed: int) -> list[int]:
 
 
 def _capped(dataset: MotionTextDataset, makers: Makers, seed: int, each: int) -> tuple[MinimalPair, ...]:
-    taken: dict[tuple[str, int, str, str], list[MinimalPair]] = defaultdict(list)
+    """At most `each` pairs a rung; of negation as many that deny as that affirm, since only one of them sounds like training."""
+    taken: dict[tuple[str, int, str, str], dict[bool, list[MinimalPair]]] = defaultdict(lambda: {False: [], True: []})
     for index in _order(dataset, seed):
         for wording in WORDINGS:
             for pair in makers.of(index, generator("pairs", seed, dataset.names[index], wording), wording):
-                if len(taken[pair.rung]) < each:
-                    taken[pair.rung].append(pair)
-    return tuple(pair for rung in sorted(taken) for pair in taken[rung])
+                group = taken[pair.rung][pair.denies]
+                if len(group) < (max(1, each // 2) if pair.fact == "negation" else each):
+                    group.append(pair)
+    found: list[MinimalPair] = []
+    for rung in sorted(taken):
+        affirmed, denied = taken[rung].values()
+        fewer = min(len(affirmed), len(denied)) if rung[0] == "negation" else None
+        found += [*affirmed[:fewer], *denied[:fewer]]
+    return tuple(found)
 
 
 # ---------------------------------------------------------------------- wordings that differ in one word

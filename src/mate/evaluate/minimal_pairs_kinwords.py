@@ -389,8 +389,13 @@ class ProgramMakers(Makers):
     def _pair(self, index: int, wording: str, fact: str, flip: Flip) -> MinimalPair:
         _, right, wrong, actions = flip
         frequency = "rare" if set(actions) & set(RARE) else "frequent"
+        denies = fact == "negation" and _denials(right) > _denials(wrong)
         name = self.dataset.names[index]
-        return MinimalPair(name, index, right.text, wrong.text, fact, len(right.events), wording, frequency)
+        return MinimalPair(name, index, right.text, wrong.text, fact, len(right.events), wording, frequency, denies)
+
+
+def _denials(told: Told) -> int:
+    return sum(bool(saying.still[0]) for _, sayings in told.events for saying in sayings)
 
 
 def _content(phrase: Phrase) -> str:
