@@ -74,3 +74,20 @@ def metrics(
 
     rows, notes = measure_metrics(rounds, samples, width)
     _show(rows, notes, as_json)
+
+
+@bench.command()
+def generate(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians over them.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch; with several, time is that on the clock.")] = 2,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Sentences at once, for MoMask; give it several times. Default: 1 and 32."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """MoMask and MDM in the released sizes against the way their authors' programs sample, on the same weights."""
+    from mate.generate.speed import measure_generate
+
+    rows, notes = measure_generate(rounds, threads, tuple(batch or (1, 32)))
+    _show(rows, notes, as_json)

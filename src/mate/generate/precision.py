@@ -53,12 +53,13 @@ class _Narrow(nn.Module):
             assert not isinstance(layer.padding, str)
             self.conv = layer.stride, layer.padding, layer.dilation, layer.groups
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
         weight = self.narrow.to(x.dtype)
         if self.narrow.dtype == torch.int8:
             weight = weight * self.scale
         if self.conv is None:
-            return F.linear(x, weight, self.bias)  # type: ignore[arg-type]
+            x = F.linear(x, weight, self.bias)  # type: ignore[arg-type]
+            return F.gelu(x) if gelu else x
         return F.conv1d(x, weight, self.bias, *self.conv)  # type: ignore[arg-type]
 
 

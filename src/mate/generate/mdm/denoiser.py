@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mate.generate.linear import Linear
 from mate.generate.mdm.config import DenoiserConfig
-from mate.generate.momask.transformer import TextNormalizer, dropout, sinusoids
+from mate.generate.momask.transformer import TextNormalizer, dropout, guide, sinusoids
 
 
 class TextCondition(nn.Module):
@@ -41,7 +42,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.out = Linear(width, 3 * width), Linear(width, width)
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -77,7 +78,7 @@ class ReleasedBlock(nn.Module):
         self.dropout = config.dropout
         self.attention = Attention(width, config.heads, config.dropout)
         self.cross = Attention(width, config.heads, config.dropout) if cross else None
-        self.up, self.down = nn.Linear(width, config.ff), nn.Linear(config.ff, width)
+        self.up, self.down = Linear(width, config.ff), Linear(config.ff, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
 
     def forward(self, x: Tensor, attend: Tensor | None, memory: Tensor, memory_attend: Tensor | None) -> Tensor:
@@ -86,7 +87,7 @@ class ReleasedBlock(nn.Module):
         x = self.norms[0](x + F.dropout(self.attention(x, attend), p, training))
         if self.cross is not None:
             x = self.norms[1](x + F.dropout(self.cross(x, memory_attend, memory), p, training))
-        hidden = F.dropout(F.gelu(self.up(x)), p, training)
+        hidden = F.dropout(self.up(x, gelu=True), p, training)
         return self.norms[-1](x + F.dropout(self.down(hidden), p, training))
 
 
@@ -98,9 +99,9 @@ class AdaptiveBlock(nn.Module):
         width = config.width
         self.dropout = config.dropout
         self.attention = Attention(width, config.heads, 0.0)
-        self.up, self.down = nn.Linear(width, config.ff), nn.Linear(config.ff, width)
+        self.up, self.down = Linear(width, config.ff), Linear(config.ff, width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.adapt = nn.Linear(width, 6 * width)
+        self.adapt = Linear(width, 6 * width)
         nn.init.zeros_(self.adapt.weight)
         nn.init.zeros_(self.adapt.bias)
 
@@ -109,7 +110,7 @@ class AdaptiveBlock(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.adapt(F.silu(condition)).chunk(6, -1)
         seen = self.attention(self.norm(x) * (1 + scale1) + shift1, attend)
         x = x + gate1 * dropout(seen, self.dropout, self.training)
-        hidden = self.down(F.gelu(self.up(self.norm(x) * (1 + scale2) + shift2)))
+        hidden = self.down(self.up(self.norm(x) * (1 + scale2) + shift2, gelu=True))
         return x + gate2 * dropout(hidden, self.dropout, self.training)
 
 
@@ -124,19 +125,15 @@ class Denoiser(nn.Module):
         width, reach = config.width, config.frames * (1 if config.frames == 1 else 2)
         self.text = TextCondition(text_dim, config)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.input = nn.Linear(reach * features, width)
+        self.input = Linear(reach * features, width)
         cross = config.architecture != "encoder"
         self.blocks = nn.ModuleList(
             AdaptiveBlock(config) if config.adaptive else ReleasedBlock(config, cross) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(width) if config.adaptive else nn.Identity()
-        self.output = nn.Linear(width, reach * features)
+        self.output = Linear(width, reach * features)
         rows = max(steps, -(-max_frames // config.frames) + 1)
         self.register_buffer("positions", sinusoids(rows, width), persistent=False)
-
-    def condition(self, times: Tensor, text: Tensor, drop: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Text and time: noise levels (B,), text (B, L, S) -> (B, L, W)."""
-        return self.text(text, drop, generator) + self.time(self.positions[times]).unsqueeze(1)
 
     def forward(
         self,
@@ -159,25 +156,47 @@ class Denoiser(nn.Module):
             drop: (B,) True: without text.
             generator: in training, of dropped texts and text noise.
         """
-        frames, architecture = x.shape[1], self.config.architecture
-        condition = self.condition(times, text, drop, generator)
-        tokens = self.input(self._windows(x if mask is None else x * mask.unsqueeze(-1)))  # (B, N, W)
+        return self.denoise(x, times, self.text(text, drop, generator), text_mask, mask)
+
+    def denoise(
+        self,
+        x: Tensor,
+        times: Tensor,
+        text: Tensor,
+        text_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """As `forward`, with text that went through `self.text`: it does not change between steps.
+
+        Args:
+            text: (B, L, W); (2 B, L, W), first with text and then without, where guidance is not 1. The motions go through the
+                blocks twice then, and once through the layers before and behind, which are the same for both or linear.
+            text_mask: (B, L), or None: all valid.
+            guidance: clean = without + guidance * (with - without).
+        """
+        frames, architecture, copies = x.shape[1], self.config.architecture, len(text) // len(x)
+        time = self.time(self.positions[times]).unsqueeze(1).repeat(copies, 1, 1)
+        condition = text + time
+        tokens = self.input(self._windows(x if mask is None else x * mask.unsqueeze(-1))).repeat(
+            copies, 1, 1
+        )  # (B, N, W)
         front = tokens.shape[1]
         if architecture == "encoder":
             tokens = torch.cat((condition[:, :1].to(tokens.dtype), tokens), 1)
         elif architecture == "decoder+token":
-            tokens = torch.cat((self.time(self.positions[times]).unsqueeze(1).to(tokens.dtype), tokens), 1)
+            tokens = torch.cat((time.to(tokens.dtype), tokens), 1)
         front = tokens.shape[1] - front  # tokens in front: 0 or 1
         attend = valid = None
         if mask is not None:
             valid = F.pad(mask, (0, -frames % self.config.frames)).unflatten(1, (-1, self.config.frames)).any(-1)
-            attend = F.pad(valid, (front, 0), value=True)[:, None, None]
-        memory_attend = None if text_mask is None else text_mask[:, None, None]
+            attend = F.pad(valid, (front, 0), value=True)[:, None, None].repeat(copies, 1, 1, 1)
+        memory_attend = None if text_mask is None else text_mask[:, None, None].repeat(copies, 1, 1, 1)
         tokens = tokens + self.positions[: tokens.shape[1]].to(tokens.dtype)
         tokens = F.dropout(tokens, self.config.dropout, self.training and not self.config.adaptive)
         for block in self.blocks:
             tokens = block(tokens, attend, condition, memory_attend)
-        windows = self.output(self.norm(tokens[:, front:]))
+        windows = self.output(guide(self.norm(tokens[:, front:]), guidance))
         if valid is not None and self.config.frames > 1:
             # The first window behind a motion's end reaches into its last frames; alone, the motion has no such window.
             windows = windows * valid.unsqueeze(-1)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.errors import MateError
+from mate.generate.linear import packed
 from mate.generate.mdm.config import DiffusionConfig, MDMConfig, SamplingConfig
 from mate.generate.mdm.denoiser import Denoiser
 from mate.generate.momask.vqvae import Normalizer
@@ -181,13 +182,14 @@ class MotionDiffusion(nn.Module):
             given, keep = self.select(known[0]), known[1][..., self.columns]
         steps = scheduler(sampling, self.config.diffusion)
         extra = {} if sampling.sampler == "dpm++" else {"generator": list(streams)}
-        for time in steps.timesteps:
-            clean = guess(x[:, :longest], time.expand(batch).to(device))
-            if given is not None and keep is not None:
-                clean = torch.where(keep, given, clean)
-            # Noise is drawn for the longest motion there can be: a motion's own share does not depend on its batch.
-            clean = F.pad(clean, (0, 0, 0, self.max_frames - longest))
-            x = steps.step(clean, time, x, **extra).prev_sample
+        with packed(self):
+            for time in steps.timesteps:
+                clean = guess(x[:, :longest], time.expand(batch).to(device))
+                if given is not None and keep is not None:
+                    clean = torch.where(keep, given, clean)
+                # Noise is drawn for the longest motion there can be: a motion's own share does not depend on its batch.
+                clean = F.pad(clean, (0, 0, 0, self.max_frames - longest))
+                x = steps.step(clean, time, x, **extra).prev_sample
         return self.restore(x[:, :longest])
 
     def guided(
@@ -195,21 +197,12 @@ class MotionDiffusion(nn.Module):
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """A function from noisy motions (B, T, D) and noise levels (B,) to clean ones, under classifier-free guidance.
 
-        With and without text in one batch; what does not change between steps is put together once.
+        With and without text in one batch; the text is projected once.
         """
-        if guidance == 1.0:
-            return lambda x, times: self.denoiser(x, times, text, text_mask, mask).float()
-        drop = torch.arange(2 * len(text), device=text.device) >= len(text)
-        texts = text.repeat(2, 1, 1)
-        text_masks = None if text_mask is None else text_mask.repeat(2, 1)
-        masks = None if mask is None else mask.repeat(2, 1)
-
-        def guess(x: Tensor, times: Tensor) -> Tensor:
-            both = self.denoiser(x.repeat(2, 1, 1), times.repeat(2), texts, text_masks, masks, drop).float()
-            with_text, without = both.chunk(2)
-            return without + guidance * (with_text - without)
-
-        return guess
+        copies = 1 if guidance == 1.0 else 2
+        drop = torch.arange(copies * len(text), device=text.device) >= len(text)
+        seen = self.denoiser.text(text.repeat(copies, 1, 1), drop)
+        return lambda x, times: self.denoiser.denoise(x, times, seen, text_mask, mask, guidance).float()
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

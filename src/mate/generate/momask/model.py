@@ -196,7 +196,9 @@ class MoMaskGenerator(nn.Module):
         frames = frames or self.choose_frames(pooled, seed, keys)
         counts = [-(-count // self.stride) for count in frames]
         codes, _ = self.fill(pooled, counts, seed, keys, guidance, tick=tick)
-        mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
+        mask = None
+        if min(counts) < max(counts):
+            mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
         features = self.vq.decode_codes(codes, mask).cpu().numpy()
         return [finish(features[i, :count], foot_lock) for i, count in enumerate(frames)]
 
@@ -260,7 +262,7 @@ class MoMaskGenerator(nn.Module):
         """Frames of each motion from the length predictor."""
         config = self.config.sampling
         shortest = tokens_for(self.config.min_seconds, FPS, self.stride)
-        noise = self._noise(seed, keys, None)
+        noise = self.noise(seed, keys, None)
         counts = self.length.sample(pooled, noise, config.length_temperature, shortest, config.length_top_k)
         return [min(count * self.stride, round(self.config.max_seconds * FPS)) for count in counts]
 
@@ -288,7 +290,7 @@ class MoMaskGenerator(nn.Module):
             The decoder's input (B, longest, D) and the tokens (B, longest, Q).
         """
         config, quantizer = self.config.sampling, self.vq.quantizer
-        noise = self._noise(seed, keys, counts)
+        noise = self.noise(seed, keys, counts)
         base = self.masked.sample(
             pooled, counts, noise, config, config.guidance if guidance is None else guidance,
             None if given is None else given[..., 0], tick,
@@ -301,8 +303,8 @@ class MoMaskGenerator(nn.Module):
             codes = torch.where(given[..., :1] < 0, codes, quantizer.decode(tokens))
         return codes, tokens
 
-    def _noise(self, seed: int, keys: Sequence[tuple], counts: Sequence[int] | None) -> Noise:
-        """A stream of uniform numbers for each motion and purpose."""
+    def noise(self, seed: int, keys: Sequence[tuple], counts: Sequence[int] | None) -> Noise:
+        """A stream of uniform numbers for each motion, of `counts` tokens (None: for its length), and purpose."""
         streams: dict[tuple[int, str], torch.Generator] = {}
 
         def noise(i: int, purpose: str) -> Tensor:

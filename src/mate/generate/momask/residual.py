@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mate.generate.linear import Linear, packed
 from mate.generate.momask.config import SamplingConfig, TransformerConfig
-from mate.generate.momask.transformer import Noise, TextCondition, Tick, Trunk, choose, head
+from mate.generate.momask.transformer import Noise, TextCondition, Tick, Trunk, choose, guide, head
 
 
 class ResidualTransformer(nn.Module):
@@ -30,7 +31,7 @@ class ResidualTransformer(nn.Module):
         self.layer = nn.Embedding(layers - 1, config.width)
         self.trunk = Trunk(config, max_tokens)
         self.head = head(config)
-        self.narrow = nn.Linear(config.width, config.code_dim)
+        self.narrow = Linear(config.width, config.code_dim)
         nn.init.normal_(self.layer.weight, std=0.02)
 
     def below(self, tokens: Tensor, layer: Tensor) -> Tensor:
@@ -75,21 +76,33 @@ class ResidualTransformer(nn.Module):
 
         Where `given` (B, N, Q) is not -1 its tokens stay as they are. A drawn -1 is the padding code, which stands for nothing.
         """
-        batch, device = len(lengths), base.device
-        mask = torch.arange(base.shape[1], device=device) < torch.tensor(lengths, device=device)[:, None]
+        with packed(self):
+            return self._sample(base, pooled, lengths, noise, config, given, tick)
+
+    def _sample(
+        self,
+        base: Tensor,
+        pooled: Tensor,
+        lengths: Sequence[int],
+        noise: Noise,
+        config: SamplingConfig,
+        given: Tensor | None,
+        tick: Tick | None,
+    ) -> tuple[Tensor, Tensor]:
+        (batch, longest), device, guidance = base.shape, base.device, config.residual_guidance
+        mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
         tokens = torch.zeros(*base.shape, self.layers, dtype=torch.long, device=device)
         tokens[..., 0] = torch.where(mask, base, 0)
-        guidance = config.residual_guidance
-        guided = guidance != 1.0
-        times = 2 if guided else 1
-        condition = self.condition(pooled.repeat(times, 1), torch.arange(times * batch, device=device) >= batch)
-        probabilities = []
+        copies = 1 if guidance == 1.0 else 2
+        condition = self.condition(pooled.repeat(copies, 1), torch.arange(copies * batch, device=device) >= batch)
+        attend = None if min(lengths) == longest else mask.repeat(copies, 1)
+        below, probabilities = torch.zeros((), device=device), []
         for q in range(1, self.layers):
-            layer = torch.full((times * batch,), q, device=device)
-            logits = self.logits(tokens.repeat(times, 1, 1), layer, condition, mask.repeat(times, 1)).float()
-            if guided:
-                with_text, without = logits.chunk(2)
-                logits = without + guidance * (with_text - without)
+            below = below + F.embedding(tokens[..., q - 1], self.embed[q - 1])
+            prefix = torch.stack((condition, self.layer.weight[q - 1].expand_as(condition)), 1)
+            states = self.head(self.trunk.states(prefix, self.trunk.widen(below).repeat(copies, 1, 1), attend))
+            table = self.embed[q] if self.outputs is None else self.outputs[q - 1]  # (K, E)
+            logits = F.linear(self.narrow(guide(states, guidance)), table, self.bias[q - 1]).float()
             probabilities.append(logits.softmax(-1)[..., : self.codes])
             for i, length in enumerate(lengths):
                 uniform = noise(i, "residual").to(device) if config.residual_temperature > 0 else None
