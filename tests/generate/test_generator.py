@@ -17,9 +17,10 @@ from mate.data.build import write_dataset
 from mate.data.dataset import Caption, Sample, open_dataset
 from mate.errors import MateError
 from mate.generate.base import Generator
+from mate.generate.clips import Clips
 from mate.generate.momask.config import MoMaskConfig, from_dict, preset, to_dict, with_training
 from mate.generate.momask.model import MoMaskGenerator
-from mate.generate.momask.recipe import Clips, Tokens, token_batches, tokenize, train_generator, vq_batches
+from mate.generate.momask.recipe import Tokens, token_batches, tokenize, train_generator, vq_batches
 from mate.generate.postprocess import restore_bones
 from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
@@ -404,3 +405,17 @@ def test_train_from_the_command_line(data: Path, tmp_path: Path, capsys: pytest.
     assert main(["train", "generator", str(data), "-o", str(tmp_path / "y"), "--preset", "huge"]) == 2
     assert main(["train", "generator", str(tmp_path), "-o", str(tmp_path / "y")]) == 2
     assert not (tmp_path / "y").exists()
+
+
+def test_a_sheet_shows_every_motion(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    sheet = tmp_path / "sheet.png"
+    command = ["generate", *TEXTS, TEXTS[0], "--seconds", "1", "--format", "npy", "--model", str(folder)]
+    assert main([*command, "-o", str(tmp_path / "out"), "--sheet", str(sheet)]) == 0
+    with Image.open(sheet) as image:
+        assert image.width > 2 * image.height, "five strips in two columns"
+        assert image.info["license"] == "CC0-1.0"
+    assert main([*command, "-o", str(tmp_path / "other"), "--sheet", str(tmp_path / "sheet.bmp")]) == 2
+    assert "expected a .png" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from mate.generate.length import LengthPredictor
 from mate.generate.momask.config import LengthConfig, SamplingConfig, TextConfig, TransformerConfig
-from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
 from mate.generate.momask.transformer import (
     MaskedTransformer,

@@ -23,6 +23,13 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
+def _check_sheet(path: Path) -> None:
+    from mate.errors import MateError
+
+    if path.suffix.lower() != ".png" or path.is_dir() or not path.absolute().parent.is_dir():
+        raise MateError(f"got --sheet {path}, expected a .png file in a folder that is there")
+
+
 def generate(
     prompt: Annotated[
         list[str] | None, typer.Argument(help="What the body does, one motion a prompt.", show_default=False)
@@ -63,6 +70,10 @@ def generate(
         str, typer.Option(help="One or more of npy, npz, bvh, glb, html, mp4, png, with commas.")
     ] = "bvh,html",
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path("motions"),
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also one .png with a strip of every motion.", show_default=False),
+    ] = None,
     model: Annotated[str, typer.Option(help="A model folder, a hub id, or default / kinwords (shipped).")] = "default",
     guidance: Annotated[
         float | None, typer.Option(help="Strength of the text (default: the model's own; 1: none).")
@@ -97,6 +108,8 @@ def generate(
     if edit is not None and (start is None or end is None):
         raise MateError("got --edit without the time to change; give --from and --to, in seconds")
     change = None if source is None else Change(source, start, end, parts, path)
+    if sheet is not None:
+        _check_sheet(sheet)
     wanted = request(texts, seconds or None, seed, format.split(","), out, model, guidance, timeline, change)
     if threads:
         import torch
@@ -104,7 +117,13 @@ def generate(
         torch.set_num_threads(threads)
     with _progress(len(texts)) as progress:
         rows = make(
-            wanted, device=device, patch=not no_patch, foot_lock=not no_foot_lock, dtype=dtype, progress=progress
+            wanted,
+            device=device,
+            patch=not no_patch,
+            foot_lock=not no_foot_lock,
+            dtype=dtype,
+            sheet=sheet,
+            progress=progress,
         )
     if as_json:
         typer.echo(json.dumps({"out": str(out), "motions": rows}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`mate train`."""
+"""`mate train`: generators, evaluators, and the table of generators with and without motion-aligned words."""
 
 from pathlib import Path
 from typing import Annotated
@@ -195,3 +195,78 @@ def evaluator(
     losses = ", ".join(f"{key} {value:.4g}" for key, value in report.losses.items())
     typer.echo(f"{report.steps} steps, {report.seconds / 60:.1f} min, {losses}")
     typer.echo(f"evaluator: {out}")
+
+
+@train.command()
+def table(
+    data: Annotated[list[Path], typer.Argument(help="Training sets (HumanML3D-layout folders).")],
+    test: Annotated[
+        list[Path],
+        typer.Option(help="A prepared set whose test split is generated and judged; several times for several."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The folder for a small JSON a row; rows that are there are left out.")
+    ] = Path("results/generators"),
+    runs: Annotated[Path, typer.Option(help="Where the runs are kept, to go on with them.")] = Path("runs/table"),
+    patch: Annotated[Path | None, typer.Option(help="The word patch of the rows `patch`.")] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(help="The wholly tuned language model of the rows `tuned`, a Hugging Face folder.")
+    ] = None,
+    text_encoder: Annotated[
+        str,
+        typer.Option("--text-encoder", help="The language model as published: a Hugging Face id or a local folder."),
+    ] = "all-MiniLM-L6-v2",
+    kind: Annotated[list[str] | None, typer.Option(help="momask or mdm (default: both).")] = None,
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Rows: frozen, patch or tuned (default: those whose files are given).")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 of every row.")] = 3,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Share of a training set, one for each (default: by clips).")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Sizes and steps, of both kinds of generator.")] = "table",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every stage, instead of the preset's.")] = None,
+    evaluator: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="An evaluator; give two (default: those of the package).")
+    ] = None,
+    glove: Annotated[Path | None, typer.Option(metavar="DIR", help="The released evaluator's glove folder.")] = None,
+    clips: Annotated[int, typer.Option(min=64, help="Clips of each test set, spread evenly.")] = 200,
+    words: Annotated[int, typer.Option(min=0, help="Every n-th prompt of the word probe; 0: none.")] = 4,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables, Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plots, one self-contained page.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for training.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+) -> None:
+    """Train and measure generators alike with and without motion-aligned words: every kind, text encoder and seed.
+
+    It can be stopped at any time (Ctrl-C); the same command goes on. Two commands with different --kind can run beside each other. The
+    table is made of all rows in OUT.
+    """
+    import sys
+
+    from mate.evaluate.card import check_writable, write_text
+    from mate.evaluate.generator_table import read_rows, to_html, to_markdown
+    from mate.evaluate.generators import ENCODERS, GENERATORS, Plan, rows, run
+    from mate.evaluate.row import Measure
+
+    for target in (markdown, html):
+        if target is not None:
+            check_writable(target)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    given = {"frozen": True, "patch": patch is not None, "tuned": tuned is not None}
+    plan = Plan(
+        tuple(data), Measure(tuple(test), clips, words=words), runs, out, tuple(weight) if weight else None, text_encoder, patch, tuned,
+        preset, steps, tuple(evaluator or ()), glove, device,
+    )  # fmt: skip
+    wanted = list(rows(kind or GENERATORS, encoder or [name for name in ENCODERS if given[name]], seeds))
+    run(plan, wanted, lambda text: print(text, file=sys.stderr, flush=True))
+    cards = read_rows([out])
+    tables = to_markdown(cards)
+    if markdown is not None:
+        write_text(markdown, tables + "\n")
+    if html is not None:
+        write_text(html, to_html(cards))
+    typer.echo(tables)

@@ -294,11 +294,12 @@ def write_contact_sheet(
     poses: int = 8,
     height: int = 200,
     columns: int = 1,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes `render_contact_sheet` as a PNG."""
+    """Writes `render_contact_sheet` as a PNG; metadata go into its text chunks."""
     sheet = render_contact_sheet(motions, titles, poses, height, columns)
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG", pnginfo=_png_text(metadata or {}))
 
 
 def write_mp4(

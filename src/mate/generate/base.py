@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mate.errors import MateError
-from mate.generate.timeline import Step
+from mate.generate.timeline import Step, check_seconds
 from mate.text.encoder import MAX_CHARACTERS
 
 
@@ -22,6 +22,14 @@ def check_texts(texts: Sequence[str]) -> None:
             raise MateError(
                 f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
             )
+
+
+def check_steps(steps: Sequence[Step], low: float, high: float) -> list[Step]:
+    """The steps of a timeline. Raises MateError: none, an empty prompt, or a length outside of `low` to `high` seconds."""
+    if not steps:
+        raise MateError("got a timeline without steps, expected at least one")
+    check_texts([step.text for step in steps])
+    return [Step(step.text, check_seconds(step.seconds, low, high)) for step in steps]
 
 
 @runtime_checkable
@@ -107,6 +115,7 @@ class Editor(Protocol):
         foot_lock: bool = True,
         parts: Sequence[str] = (),
         path: np.ndarray | None = None,
+        middle: np.ndarray | None = None,
     ) -> np.ndarray:
         """Goes on from `before` for `seconds` as the text says and leads into `after`: (P + G + S, 22, 3) float32.
 
@@ -118,6 +127,7 @@ class Editor(Protocol):
             seconds: how long.
             parts: the body parts that are made anew, where not the whole body is.
             path: (G, 2) where the root goes, metres in the plane.
+            middle: (G, 22, 3) what was there: its other parts stay where `parts` are given; then `after` stays in its place.
 
         Raises:
             mate.errors.MateError: an empty prompt, an impossible length, or something that this kind of model cannot do.

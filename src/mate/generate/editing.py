@@ -96,6 +96,37 @@ def assemble(before: np.ndarray, made: np.ndarray, after: np.ndarray, gap: int) 
     return np.concatenate((before, middle, tail)).astype(np.float32)
 
 
+def put_between(
+    before: np.ndarray,
+    after: np.ndarray,
+    gap: int,
+    features: np.ndarray,
+    left: int,
+    build: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """The whole motion (P + G + S, 22, 3) from made features of the gap with company on both sides.
+
+    Args:
+        before, after: see `assemble`.
+        gap: G.
+        features: (T, F), the gap's from row `left` on; beside it what the generator was given of `before` and `after`.
+        build: features -> joints.
+    """
+    # The frame before the gap and the one after it come along: they show how to put the piece in.
+    start, end = left - bool(len(before)), left + gap + bool(len(after))
+    if end > len(features):  # what comes after is shorter than the generator's resolution in time
+        features = np.concatenate((features, features[-1:]))
+    seams = [left] * bool(len(before)) + [left + gap] * bool(len(after))
+    return smoothed(
+        features, seams, lambda x: assemble(before, build(x)[start:end], after, gap), shift=len(before) - left
+    )
+
+
+def or_nothing(joints: np.ndarray | None) -> np.ndarray:
+    """Joints (T, 22, 3) float32; T = 0 for None."""
+    return np.zeros((0, 22, 3), np.float32) if joints is None else np.asarray(joints, np.float32)
+
+
 def _led(made: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """`made` (T, 22, 3) bent to begin at the last pose of `kept` (1 or 2, 22, 3) and, of two, with their velocity."""
     step = kept[-1] - made[0]

@@ -216,6 +216,7 @@ def make(
     patch: bool = True,
     foot_lock: bool = True,
     dtype: str = "fp32",
+    sheet: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Generates and writes the motions; returns the rows of index.jsonl.
@@ -228,6 +229,7 @@ def make(
         patch: False: the language model as published.
         foot_lock: False: without the post-processing of feet.
         dtype: number format of the generator's weights, one of `DTYPES`; the text encoder computes in fp32.
+        sheet: a .png with a strip of every motion; None: none.
         progress: told (motions done, motions in all).
     """
     from mate.checkpoints import WEIGHTS
@@ -268,6 +270,13 @@ def make(
             )
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / INDEX).write_text("".join(lines), encoding="utf-8")
+    if sheet is not None:
+        from mate.formats.video import write_contact_sheet
+
+        shown = [Motion(joints, model.fps, name=text) for text, joints in zip(wanted.texts, motions, strict=True)]
+        columns = 2 if len(shown) > 4 else 1
+        about = {"generator": "mate", "model": name, "license": license, "seed": str(wanted.seed)}
+        write_contact_sheet(shown, None, sheet, columns=columns, metadata=about)
     return rows
 
 
@@ -305,17 +314,17 @@ def _changed(
     assert change is not None
     if change.start is None or change.end is None:
         assert wanted.seconds is not None
-        before, after, seconds = joints, None, wanted.seconds[0]
+        before, middle, after, seconds = joints, None, None, wanted.seconds[0]
     else:
         start, end = round(change.start * FPS), round(change.end * FPS)
         if not start < end <= len(joints):
             raise MateError(
                 f"got a change from {change.start:g} s to {change.end:g} s, the motion has {len(joints) / FPS:g} s; choose a part of it"
             )
-        before, after, seconds = joints[:start], joints[end:], (end - start) / FPS
+        before, middle, after, seconds = joints[:start], joints[start:end], joints[end:], (end - start) / FPS
     return model.between(
         before, after, wanted.texts[0], seconds, wanted.seed, wanted.guidance,
-        foot_lock=foot_lock, parts=change.parts, path=path,
+        foot_lock=foot_lock, parts=change.parts, path=path, middle=middle,
     )  # fmt: skip
 
 

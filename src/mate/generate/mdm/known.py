@@ -169,7 +169,7 @@ def follow(path: np.ndarray, headings: np.ndarray | None = None) -> Known:
         raise MateError(
             f"got a path of shape {path.shape}, expected (T, 2) finite numbers, T at least 2: x and z, metres"
         )
-    turns = _along(path) if headings is None else np.unwrap(np.asarray(headings, np.float64))
+    turns = along_path(path) if headings is None else np.unwrap(np.asarray(headings, np.float64))
     if turns.shape != path.shape[:1] or not np.isfinite(turns).all():
         raise MateError(f"got headings of shape {turns.shape}, expected ({len(path)},) finite numbers, radians")
     features = np.zeros((len(path), LAYOUT.dim), np.float32)
@@ -230,7 +230,7 @@ def _known(joints: np.ndarray, kept: np.ndarray) -> Known:
     return Known(features, keep, joints, kept, turn, start)
 
 
-def _along(path: np.ndarray) -> np.ndarray:
+def along_path(path: np.ndarray) -> np.ndarray:
     """Headings (T,) that look along a path (T, 2); where it stands still, towards where it goes next."""
     step = np.gradient(path, axis=0)
     moving = np.flatnonzero(np.linalg.norm(step, axis=1) * FPS > 0.1)

@@ -7,31 +7,30 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mate.checkpoints import load_folder, load_strict, save_folder
 from mate.errors import MateError
 from mate.generate.base import check_texts
+from mate.generate.length import LengthPredictor
 from mate.generate.mdm.config import MDMConfig, to_dict
 from mate.generate.mdm.diffusion import MotionDiffusion
 from mate.generate.mdm.known import Known
 from mate.generate.momask.config import from_dict
-from mate.generate.momask.length import LengthPredictor
 from mate.generate.postprocess import clean, lock_feet
+from mate.generate.reader import FPS, TextReader, needed, other_facts
+from mate.generate.timeline import Step
 from mate.motion.features import features_to_joints
 from mate.motion.layout import LAYOUT
-from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
 MODEL_TYPE = "mdm"
-PATCH = "patch.safetensors"
-FPS = 20.0
 LENGTH_STRIDE = 4  # frames a unit of the length predictor
 _CHUNK = 32  # prompts that run together; memory stays small however many there are
 
 
-class MDMGenerator(nn.Module):
+class MDMGenerator(TextReader):
     """An MDM-type generator (`mate.generate.base.Generator`).
 
     Attributes:
@@ -40,7 +39,8 @@ class MDMGenerator(nn.Module):
         encoder: the text encoder, frozen, with the patch applied if there is one.
     """
 
-    fps = FPS
+    config: MDMConfig
+    word_dim: int
 
     def __init__(
         self,
@@ -50,47 +50,11 @@ class MDMGenerator(nn.Module):
         word_dim: int | None = None,
         facts: dict[str, Any] | None = None,
     ):
-        super().__init__()
-        self.config = config
-        self.facts = dict(facts or {})
-        self.text_dim = encoder.dim if encoder is not None else text_dim
-        self.word_dim = encoder.token_dim if encoder is not None else word_dim or text_dim
+        dims = (encoder.dim, encoder.token_dim) if encoder is not None else (text_dim, word_dim or text_dim)
+        super().__init__(config, encoder, *dims, facts=facts)
         seen = self.word_dim if config.denoiser.words else self.text_dim
         self.diffusion = MotionDiffusion(config, seen, FPS)
         self.length = LengthPredictor(config.length, self.text_dim, self.diffusion.max_frames // LENGTH_STRIDE)
-        self._encoder = encoder
-        self._encoder_source: tuple[str, Path | None] = ("all-MiniLM-L6-v2", None)
-
-    @property
-    def min_seconds(self) -> float:
-        """The shortest motion it makes."""
-        return self.config.min_seconds
-
-    @property
-    def max_seconds(self) -> float:
-        """The longest motion it makes."""
-        return self.config.max_seconds
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """The text encoder; loaded when it is first needed."""
-        if self._encoder is None:
-            name, patch = self._encoder_source
-            self._encoder = self._checked(TextEncoder.from_pretrained(name, patch=patch))
-        return self._encoder
-
-    @encoder.setter
-    def encoder(self, encoder: TextEncoder) -> None:
-        self._encoder = self._checked(encoder)
-        self._encoder_source = (encoder.model_id, None)
-
-    def _checked(self, encoder: TextEncoder) -> TextEncoder:
-        if (encoder.dim, encoder.token_dim) != (self.text_dim, self.word_dim):
-            raise MateError(
-                f"{encoder.model_id} gives vectors of {encoder.dim} numbers, {encoder.token_dim} a word; the generator was trained on "
-                f"{self.text_dim} and {self.word_dim}; give the text encoder that it was trained with"
-            )
-        return encoder
 
     # ------------------------------------------------------------------------------------------------------------- training
 
@@ -113,13 +77,6 @@ class MDMGenerator(nn.Module):
         return pooled.unsqueeze(1), None, pooled
 
     # ------------------------------------------------------------------------------------------------------------- sampling
-
-    def frames(self, seconds: float) -> int:
-        """round(seconds * fps). Raises MateError for a length that it cannot make."""
-        low, high = self.config.min_seconds, self.config.max_seconds
-        if not (np.isfinite(seconds) and low <= seconds <= high):
-            raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
-        return round(seconds * FPS)
 
     @torch.inference_mode()
     def sample(
@@ -180,6 +137,50 @@ class MDMGenerator(nn.Module):
             return motions
         finally:
             self.train(was_training)
+
+    def timeline(
+        self,
+        steps: Sequence[Step],
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+    ) -> np.ndarray:
+        """One motion of several prompts one after the other; see `mate.generate.base.Editor.timeline`."""
+        from mate.generate.mdm.editing import make_timeline
+
+        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock)
+
+    def between(
+        self,
+        before: np.ndarray | None,
+        after: np.ndarray | None,
+        text: str,
+        seconds: float,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        number: int = 0,
+        foot_lock: bool = True,
+        parts: Sequence[str] = (),
+        path: np.ndarray | None = None,
+        middle: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Motion between two motions, or after or before one, of the whole body, of parts of it, or along a path.
+
+        See `mate.generate.base.Editor.between`. `mate.generate.mdm.known` has more: several stretches, parts that change their path.
+        """
+        from mate.generate.mdm.editing import along, change_parts, fill_between
+
+        self.eval()
+        if path is not None and parts:
+            raise MateError("got a path and body parts, expected one of them: along a path the whole body is made")
+        if path is not None:
+            return along(self, before, after, text, seconds, path, seed, guidance, number, foot_lock)
+        if parts:
+            return change_parts(self, before, middle, after, text, parts, seed, guidance, number, foot_lock)
+        return fill_between(self, before, after, text, seconds, seed, guidance, number, foot_lock)
 
     def _features(
         self,
@@ -244,19 +245,8 @@ class MDMGenerator(nn.Module):
             name: tensor if not half or "normalizer" in name or not tensor.is_floating_point() else tensor.half()
             for name, tensor in self.state_dict().items()
         }
-        name, own_patch = self._encoder_source
-        patch = patch or own_patch
-        config = {
-            "model_type": MODEL_TYPE,
-            "text_encoder": self._encoder.model_id if self._encoder is not None else name,
-            "text_dim": self.text_dim,
-            "word_dim": self.word_dim,
-            "fps": FPS,
-            "skeleton": {"name": HUMANML3D.name, "bone_lengths": list(HUMANML3D.bone_lengths)},
-            "config": to_dict(self.config),
-            **self.facts,
-        }
-        return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
+        config = self.folder_facts(MODEL_TYPE, to_dict(self.config))
+        return save_folder(folder, config, tensors, card, self.patch_files(patch))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True, dtype: str = "fp32") -> Self:
@@ -274,16 +264,9 @@ class MDMGenerator(nn.Module):
         if dtype != "fp32":
             raise MateError(f"got the number format {dtype!r}, models of type {MODEL_TYPE} compute in fp32")
         config, tensors, path = load_folder(folder, MODEL_TYPE)
-        known = ("model_type", "text_encoder", "text_dim", "word_dim", "fps", "skeleton", "config", "sha256")
-        try:
-            settings, name = config["config"], str(config["text_encoder"])
-            text_dim, word_dim = int(config["text_dim"]), int(config["word_dim"])
-        except (KeyError, ValueError) as error:
-            raise MateError(f"{path}: config.json lacks {error}; get the model folder again") from error
-        facts = {k: v for k, v in config.items() if k not in known}
-        model = cls(from_dict(MDMConfig, settings), text_dim=text_dim, word_dim=word_dim, facts=facts)
+        text_dim, word_dim = (int(value) for value in needed(config, path, "text_dim", "word_dim"))
+        settings = from_dict(MDMConfig, config["config"])
+        model = cls(settings, text_dim=text_dim, word_dim=word_dim, facts=other_facts(config))
         load_strict(model, tensors, path)
-        own_patch = path / PATCH if patch and (path / PATCH).is_file() else None
-        model._encoder_source = (name, own_patch)
-        model.facts.setdefault("license", "not stated")
+        model.adopt(config, path, patch)
         return model.to(device).eval()

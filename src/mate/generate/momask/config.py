@@ -250,6 +250,19 @@ PRESETS: dict[str, MoMaskConfig] = {
         _LAPTOP,
         masked=TransformerConfig(width=160, layers=5, heads=4, ff=480, dropout=0.1, code_dim=128, text=_LAPTOP_TEXT),
     ),
+    # A row of the table of generators (`mate train table`): about ten minutes on one core, beside the tokeniser, which its rows share.
+    "table": replace(
+        _LAPTOP,
+        quantizer=QuantizerConfig(dim=128, layers=4),
+        vq=replace(_LAPTOP.vq, width=128),
+        masked=replace(_LAPTOP.masked, width=192, layers=4, ff=512),
+        residual=replace(_LAPTOP.residual, width=128, ff=352),
+        train_vq=replace(_LAPTOP.train_vq, steps=4_000),
+        train_decoder=replace(_LAPTOP.train_decoder, steps=800),
+        train_masked=replace(_LAPTOP.train_masked, steps=2_500, lr=1.2e-3, warmup=150, ema=0.995),
+        train_residual=replace(_LAPTOP.train_residual, steps=800, lr=1.2e-3, warmup=100, ema=0.99),
+        train_length=replace(_LAPTOP.train_length, steps=500),
+    ),
     # MoMask for HumanML3D as released, in sizes and behaviour: 19.4 + 12.0 + 13.4 million parameters with CLIP. For a GPU.
     "momask": MoMaskConfig(
         quantizer=QuantizerConfig(temperature=0.5, gradient_per_layer=True),

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mate.errors import MateError
-from mate.generate.base import check_texts
-from mate.generate.editing import assemble, motion_features, smooth_seams, smoothed
+from mate.generate.base import check_steps, check_texts
+from mate.generate.editing import motion_features, or_nothing, put_between, smooth_seams, smoothed
 from mate.generate.momask.model import FPS, MoMaskGenerator, finish
-from mate.generate.timeline import Step, bounds, check_seconds
+from mate.generate.timeline import Step, bounds
 
 STILL = 8  # frames that a pose alone is held for, so that there are tokens of it
 MARGIN = 2  # tokens of what is there that a gap needs for company
@@ -29,10 +29,7 @@ def make_timeline(
     Every step's tokens follow from its own prompt; the decoder, whose convolutions see several tokens, makes one motion of all of them.
     Tokens hold velocities and turns, not places, so that position and heading go on by themselves.
     """
-    steps = [Step(step.text, check_seconds(step.seconds, model.min_seconds, model.max_seconds)) for step in steps]
-    if not steps:
-        raise MateError("got a timeline without steps, expected at least one")
-    check_texts([step.text for step in steps])
+    steps = check_steps(steps, model.min_seconds, model.max_seconds)
     edges = bounds(steps, FPS, model.stride)
     counts = [-(-(end - start) // model.stride) for start, end in pairwise(edges)]
     if min(counts) < 1:
@@ -59,7 +56,7 @@ def fill_between(
     """A motion that goes on from `before` for `seconds` as the text says and leads into `after`; see `MoMaskGenerator.between`."""
     check_texts([text])
     gap, stride = round(seconds * FPS), model.stride
-    before, after = _or_nothing(before), _or_nothing(after)
+    before, after = or_nothing(before), or_nothing(after)
     needed = -(-gap // stride)
     most = model.max_tokens - MARGIN * (bool(len(before)) + bool(len(after)))
     if not 1 <= needed <= most:
@@ -77,22 +74,7 @@ def fill_between(
     given = torch.cat((first[len(first) - left :], found, last[:right]))[None]
     codes, _ = model.fill(model.pooled([text]), [given.shape[1]], seed, [(number, "between")], guidance, given)
     features = model.vq.decode_codes(codes)[0].cpu().numpy()
-    # The frame before the gap and the one after it come along: they show how to put the piece in.
-    start = left * stride - bool(len(before))
-    end = left * stride + gap + bool(len(after))
-    if end > len(features):  # what comes after is shorter than a token
-        features = np.concatenate((features, features[-1:]))
-    seams = [left * stride] * bool(len(before)) + [left * stride + gap] * bool(len(after))
-    return smoothed(
-        features,
-        seams,
-        lambda x: assemble(before, finish(x, foot_lock)[start:end], after, gap),
-        shift=len(before) - left * stride,
-    )
-
-
-def _or_nothing(joints: np.ndarray | None) -> np.ndarray:
-    return np.zeros((0, 22, 3), np.float32) if joints is None else np.asarray(joints, np.float32)
+    return put_between(before, after, gap, features, left * stride, lambda x: finish(x, foot_lock))
 
 
 def _tokens(model: MoMaskGenerator, joints: np.ndarray, at_end: bool) -> Tensor:

@@ -6,33 +6,31 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mate.checkpoints import as_int8, load_folder, load_strict, save_folder
 from mate.errors import MateError
 from mate.generate.base import check_texts
+from mate.generate.length import LengthPredictor
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
-from mate.generate.momask.length import LengthPredictor
 from mate.generate.momask.residual import ResidualTransformer
 from mate.generate.momask.transformer import MaskedTransformer, Noise, Tick
 from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
 from mate.generate.postprocess import clean
 from mate.generate.precision import lower
+from mate.generate.reader import FPS, TextReader, needed, other_facts
 from mate.generate.timeline import Step
 from mate.motion.features import FEATURE_DIM, features_to_joints
-from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
 MODEL_TYPE = "momask"
-PATCH = "patch.safetensors"
-FPS = 20.0
 _CHUNK = 32  # prompts that run together; memory stays small however many there are
 # Not shipped: the codebooks' running sums follow from codes and counts.
 _DERIVED = ".sums"
 
 
-class MoMaskGenerator(nn.Module):
+class MoMaskGenerator(TextReader):
     """A MoMask-type generator (`mate.generate.base.Generator`).
 
     Attributes:
@@ -41,7 +39,7 @@ class MoMaskGenerator(nn.Module):
         encoder: the text encoder, frozen, with the patch applied if there is one.
     """
 
-    fps = FPS
+    config: MoMaskConfig
 
     def __init__(
         self,
@@ -50,58 +48,18 @@ class MoMaskGenerator(nn.Module):
         text_dim: int = 384,
         facts: dict[str, Any] | None = None,
     ):
-        super().__init__()
-        self.config = config
-        self.facts = dict(facts or {})
-        self.text_dim = encoder.dim if encoder is not None else text_dim
+        super().__init__(config, encoder, encoder.dim if encoder is not None else text_dim, facts=facts)
         quantizer = config.quantizer
         tokens = self.max_tokens
         self.vq = MotionVQ(FEATURE_DIM, config.vq, quantizer)
         self.masked = MaskedTransformer(config.masked, quantizer.codes, self.text_dim, tokens)
         self.residual = ResidualTransformer(config.residual, quantizer.codes, quantizer.layers, self.text_dim, tokens)
         self.length = LengthPredictor(config.length, self.text_dim, tokens)
-        self._encoder = encoder
-        self._encoder_source: tuple[str, Path | None] = ("all-MiniLM-L6-v2", None)
 
     @property
     def max_tokens(self) -> int:
         """Motion tokens of the longest motion."""
         return tokens_for(self.config.max_seconds, FPS, self.config.vq.stride)
-
-    @property
-    def min_seconds(self) -> float:
-        """The shortest motion it makes."""
-        return self.config.min_seconds
-
-    @property
-    def max_seconds(self) -> float:
-        """The longest motion it makes."""
-        return self.config.max_seconds
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """The text encoder; loaded when it is first needed."""
-        if self._encoder is None:
-            name, patch = self._encoder_source
-            self._encoder = TextEncoder.from_pretrained(name, patch=patch)
-            if self._encoder.dim != self.text_dim:
-                raise MateError(
-                    f"{name} gives vectors of {self._encoder.dim} numbers, the generator was trained on {self.text_dim}"
-                )
-        return self._encoder
-
-    @encoder.setter
-    def encoder(self, encoder: TextEncoder) -> None:
-        if encoder.dim != self.text_dim:
-            raise MateError(
-                f"got a text encoder of {encoder.dim} dimensions, the generator was trained on {self.text_dim}"
-            )
-        self._encoder = encoder
-        self._encoder_source = (encoder.model_id, None)
-
-    def set_text_encoder(self, name: str, patch: Path | None = None) -> None:
-        """Names the text encoder without loading it: it is loaded when it is first needed, and stands in a saved folder."""
-        self._encoder, self._encoder_source = None, (name, patch)
 
     # ------------------------------------------------------------------------------------------------------------- training
 
@@ -120,13 +78,6 @@ class MoMaskGenerator(nn.Module):
         return losses
 
     # ------------------------------------------------------------------------------------------------------------- sampling
-
-    def frames(self, seconds: float) -> int:
-        """round(seconds * fps). Raises MateError for a length that it cannot make."""
-        low, high = self.config.min_seconds, self.config.max_seconds
-        if not (np.isfinite(seconds) and low <= seconds <= high):
-            raise MateError(f"got a length of {seconds:g} s; this model makes {low:g} to {high:g} s")
-        return round(seconds * FPS)
 
     @torch.inference_mode()
     def sample(
@@ -229,6 +180,7 @@ class MoMaskGenerator(nn.Module):
         foot_lock: bool = True,
         parts: Sequence[str] = (),
         path: np.ndarray | None = None,
+        middle: np.ndarray | None = None,
     ) -> np.ndarray:
         """Motion between two motions, or after or before one; see `mate.generate.base.Editor.between`.
 
@@ -336,19 +288,9 @@ class MoMaskGenerator(nn.Module):
                 continue
             exact = "normalizer" in name or not tensor.is_floating_point()
             tensors[name] = tensor if exact else tensor.half()
-        name, known = self._encoder_source
-        patch = patch or known
-        config = {
-            "model_type": MODEL_TYPE,
-            "text_encoder": self._encoder.model_id if self._encoder is not None else name,
-            "text_dim": self.text_dim,
-            "fps": FPS,
-            "skeleton": {"name": HUMANML3D.name, "bone_lengths": list(HUMANML3D.bone_lengths)},
-            "config": to_dict(self.config),
-            **self.facts,
-        }
+        config = self.folder_facts(MODEL_TYPE, to_dict(self.config))
         tensors = as_int8(tensors) if int8 else tensors
-        return save_folder(folder, config, tensors, card, {PATCH: Path(patch)} if patch is not None else None)
+        return save_folder(folder, config, tensors, card, self.patch_files(patch))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "cpu", patch: bool = True, dtype: str = "fp32") -> Self:
@@ -364,14 +306,8 @@ class MoMaskGenerator(nn.Module):
             MateError: no such model, or one that was changed or damaged.
         """
         config, tensors, path = load_folder(folder, MODEL_TYPE)
-        known = ("model_type", "text_encoder", "text_dim", "fps", "skeleton", "config", "sha256")
-        try:
-            settings, name, dim = config["config"], str(config["text_encoder"]), int(config["text_dim"])
-        except (KeyError, ValueError) as error:
-            raise MateError(f"{path}: config.json lacks {error}; get the model folder again") from error
-        model = cls(
-            from_dict(MoMaskConfig, settings), text_dim=dim, facts={k: v for k, v in config.items() if k not in known}
-        )
+        [text_dim] = needed(config, path, "text_dim")
+        model = cls(from_dict(MoMaskConfig, config["config"]), text_dim=int(text_dim), facts=other_facts(config))
         for key, value in model.state_dict().items():
             if key.endswith(_DERIVED):
                 books = key.removesuffix(_DERIVED)
@@ -380,9 +316,7 @@ class MoMaskGenerator(nn.Module):
                     if codes.shape == value.shape and counts.shape == value.shape[:1]:
                         tensors[key] = codes.float() * counts.float().unsqueeze(1)
         load_strict(model, tensors, path)
-        own_patch = path / PATCH if patch and (path / PATCH).is_file() else None
-        model.set_text_encoder(name, own_patch)
-        model.facts.setdefault("license", "not stated")
+        model.adopt(config, path, patch)
         lower(model, dtype)
         return model.to(device).eval()
 

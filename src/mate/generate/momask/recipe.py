@@ -13,32 +13,28 @@ call. The same command continues an interrupted training.
 """
 
 import hashlib
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mate.checkpoints import load_strict
-from mate.data.dataset import MotionTextDataset, grouped_std, open_dataset
 from mate.errors import MateError
-from mate.files import atomic_path
+from mate.generate.clips import Captions, Clips, cached, length_batches, open_sets
 from mate.generate.momask.config import MoMaskConfig
 from mate.generate.momask.model import FPS, MoMaskGenerator
 from mate.generate.momask.vqvae import DecoderStage, MotionVQ, decoder_losses, parameter_count, vq_losses
+from mate.generate.stages import Stages, model_card
 from mate.text.encoder import TextEncoder
-from mate.text.patch import tensor_sha256
-from mate.training import LossFn, TrainConfig, TrainReport, mix_seed, train
+from mate.training import TrainReport, mix_seed
 
 STAGES = ("vq", "decoder", "masked", "residual", "length")
 TOKEN_STAGES = STAGES[2:]
-FINAL = "final.safetensors"
+TOKENS = "tokens.safetensors"
+TITLE = "A text-to-motion generator of mate"
+METHOD = "MoMask's architecture: residual vector quantisation, masked transformer, residual transformer."
 
 
 @dataclass(frozen=True)
@@ -52,79 +48,6 @@ class TokenBatch:
     def to(self, device: torch.device) -> "TokenBatch":
         """The batch on another device."""
         return TokenBatch(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
-
-
-class Clips:
-    """The clips of several sets in memory: features end to end, captions as numbers of distinct texts, a sampling weight a clip.
-
-    Attributes:
-        features: (sum of T, 263) float32, raw.
-        starts, lengths: (M,) where each clip lies.
-        weights: (M,) sampling probabilities.
-        texts: the distinct captions.
-        captions: for each clip the numbers of its captions in `texts`.
-        license: of all sets.
-    """
-
-    def __init__(self, sets: Sequence[MotionTextDataset], weights: Sequence[float], balance: float, shortest: int):
-        chosen = [
-            (ds, i, w) for ds, w in zip(sets, _per_clip(sets, weights, balance), strict=True) for i in range(len(ds))
-        ]
-        rows = [(ds, i, float(w[i])) for ds, i, w in chosen if ds.lengths[i] >= shortest and ds.captions[i]]
-        if not rows:
-            raise MateError(
-                f"no clip of at least {shortest} frames with a caption in {', '.join(str(ds.folder) for ds in sets)}"
-            )
-        self.lengths = np.array([ds.lengths[i] for ds, i, _ in rows])
-        self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1]))
-        self.features = np.empty((int(self.lengths.sum()), sets[0].mean.shape[0]), np.float32)
-        for start, length, (ds, i, _) in zip(self.starts, self.lengths, rows, strict=True):
-            self.features[start : start + length] = ds.features(i)
-        weight = np.array([w for _, _, w in rows])
-        self.weights = weight / weight.sum()
-        number: dict[str, int] = {}
-        self.captions = [
-            np.array([number.setdefault(c.text, len(number)) for c in ds.captions[i]]) for ds, i, _ in rows
-        ]
-        self.texts = list(number)
-        self.license = "; ".join(dict.fromkeys(ds.license for ds in sets))
-        self.names = [ds.names[i] for ds, i, _ in rows]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def digest(self) -> str:
-        """Changes when clips, their order or captions change."""
-        facts = json.dumps([self.names, self.lengths.tolist(), self.texts, [c.tolist() for c in self.captions]])
-        return hashlib.sha256(facts.encode()).hexdigest()
-
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """(mean, std) of the raw features over all clips, (263,) each; std averaged within HumanML3D's feature groups."""
-        count, total, squares = 0, np.zeros(self.features.shape[1]), np.zeros(self.features.shape[1])
-        for start in range(0, len(self.features), 65_536):
-            part = self.features[start : start + 65_536].astype(np.float64)
-            count, total, squares = count + len(part), total + part.sum(0), squares + (part**2).sum(0)
-        mean = total / count
-        std = grouped_std(np.sqrt(np.maximum(squares / count - mean**2, 1e-10)))
-        return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(np.asarray(std, np.float32))
-
-
-def _per_clip(sets: Sequence[MotionTextDataset], weights: Sequence[float], balance: float) -> list[np.ndarray]:
-    """Each set's share is its weight; within a set, a clip's weight is its meta `weight` times 1 / (clips of its content) ** balance."""
-    if len(weights) != len(sets) or any(not w > 0 for w in weights):
-        raise MateError(f"got {len(weights)} weights for {len(sets)} data folders, expected one positive weight each")
-    out = []
-    for ds, share in zip(sets, weights, strict=True):
-        meta = ds.meta
-        contents = [str(meta[i].get("content") or meta[i].get("contents") or "") for i in range(len(ds))]
-        counts: dict[str, int] = {}
-        for content in contents:
-            counts[content] = counts.get(content, 0) + 1
-        own = np.array(
-            [float(meta[i].get("weight", 1.0)) * (counts[c] ** -balance if c else 1.0) for i, c in enumerate(contents)]
-        )
-        out.append(own / own.sum() * share)
-    return out
 
 
 def vq_batches(clips: Clips, window: int, size: int, seed: int) -> Callable[[int], tuple[Tensor, Tensor | None]]:
@@ -226,39 +149,12 @@ def token_batches(
     return batch
 
 
-def length_batches(
-    clips: Clips, pooled: Tensor, stride: int, size: int, seed: int
-) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """Batch number -> token counts (size,) and text vectors (size, S)."""
-    cumulative = np.cumsum(clips.weights)
-
-    def batch(number: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng(mix_seed(seed, "length", number))
-        chosen = np.minimum(np.searchsorted(cumulative, rng.random(size)), len(clips) - 1)
-        said = [int(rng.choice(clips.captions[clip])) for clip in chosen]
-        return torch.from_numpy(np.maximum(1, clips.lengths[chosen] // stride)), pooled[said]
-
-    return batch
-
-
 def _token_loss(
     module: nn.Module, batch: TokenBatch, generator: torch.Generator, layer: int | None
 ) -> dict[str, Tensor]:
     tokens = batch.tokens if layer is None else batch.tokens[..., layer]
     loss, right = module(tokens, batch.mask, batch.pooled, generator)
     return {"cross_entropy": loss, "accuracy": right.detach()}
-
-
-def _cached(path: Path, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors from `path` if they were made from the same inputs (`key`), else made and written there."""
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("key") == key:
-                return load_file(path)
-    tensors = make()
-    with atomic_path(path) as tmp:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp, metadata={"key": key})
-    return tensors
 
 
 def _weights_digest(module: nn.Module) -> str:
@@ -307,26 +203,12 @@ def train_generator(
     Raises:
         MateError: bad data, bad options, or another run's folder.
     """
-    out = Path(out)
-    work = out.with_name(out.name + ".train")
-    unknown = [stage for stage in stages if stage not in STAGES]
-    if unknown:
-        raise MateError(f"got the stage {unknown[0]!r}, expected {', '.join(STAGES)} or all")
+    kept = Stages(out, STAGES, stages, quiet)
     if not 1 <= phases <= config.vq.stride:
         raise MateError(f"got {phases} frame offsets, expected 1 to {config.vq.stride}")
-    if not folders:
-        raise MateError("got no data folder; give one or more HumanML3D-layout folders, `mate prepare` makes them")
-    sets = [open_dataset(folder, "train") for folder in folders]
-    other = [ds for ds in sets if ds.fps != FPS]
-    if other:
-        raise MateError(f"{other[0].folder} has {other[0].fps:g} frames a second, this generator is made for {FPS:g}")
-
-    def say(text: str) -> None:
-        if not quiet:
-            print(text, file=sys.stderr, flush=True)
-
+    sets = open_sets(folders, FPS)
     clips = Clips(sets, weights or [len(ds) for ds in sets], balance, config.vq.stride * 2)
-    say(f"{len(clips)} clips, {clips.lengths.sum() / FPS / 3600:.2f} h, {len(clips.texts)} distinct captions")
+    kept.say(clips.about(FPS))
     with torch.random.fork_rng([]):
         torch.manual_seed(mix_seed(config.train_vq.seed, "weights"))
         model = _start(config, encoder, init)
@@ -335,36 +217,25 @@ def train_generator(
     if init is None:
         mean, std = clips.moments()
         model.vq.normalizer.set(mean, std, config.vq.feat_bias)
-    reports: dict[str, TrainReport] = {}
-
-    def run(stage: str, module: nn.Module, batch: Callable[[int], object], loss: LossFn, settings: TrainConfig) -> None:
-        folder = work / stage
-        if stage in stages:
-            reports[stage] = train(module, batch, loss, folder, settings, name=stage, quiet=quiet)
-            keep_stage(folder, module, reports[stage])
-        elif (folder / FINAL).is_file():
-            load_strict(module, load_file(folder / FINAL), folder)
-        module.cpu().eval()
-
     size = max(1, config.batch_frames // config.vq.window)
     seeds = config.train_vq.seed, config.train_masked.seed, config.train_residual.seed, config.train_length.seed
-    run(
+    kept.run(
         "vq", model.vq, vq_batches(clips, config.vq.window, size, seeds[0]),
         lambda module, batch, generator: vq_losses(module, model.vq, batch, generator), config.train_vq,
     )  # fmt: skip
     tokeniser = _weights_digest(model.vq.encoder)
-    run(
+    kept.run(
         "decoder", DecoderStage(model.vq), vq_batches(clips, 2 * config.vq.window, max(1, size // 2), mix_seed(seeds[0], 1)),
         lambda module, batch, generator: decoder_losses(module, model.vq, batch, generator), config.train_decoder,
     )  # fmt: skip
     model.vq.requires_grad_(True)
     if _weights_digest(model.vq.encoder) != tokeniser:
         raise MateError(
-            f"the tokeniser was trained on after its decoder had been refined; remove {work / 'decoder'} and train "
+            f"the tokeniser was trained on after its decoder had been refined; remove {kept.work / 'decoder'} and train "
             "the stages decoder, masked and residual again"
         )
     if any(stage in stages for stage in TOKEN_STAGES):
-        pooled = _encode_texts(encoder, clips, work)
+        pooled = Captions(encoder, clips.texts, kept.work / "texts.safetensors").pooled
         if init is None:
             for condition in (model.masked.condition, model.residual.condition):
                 if condition.config.normalize:
@@ -373,51 +244,39 @@ def train_generator(
                 model.length.normalizer.set(pooled)
         # The decoder has no say in the tokens.
         key = f"{clips.digest()} {_weights_digest(nn.ModuleList([model.vq.encoder, model.vq.quantizer]))} {phases}"
-        tokens = _cached(
-            work / "tokens.safetensors",
+        tokens = cached(
+            kept.work / TOKENS,
             key,
             lambda: _as_tensors(tokenize(model.vq.to(config.train_masked.device), clips, phases)),
         )
         model.vq.cpu()
-        cached = Tokens(tokens["tokens"], tokens["starts"].numpy(), tokens["counts"].numpy())
+        known = Tokens(tokens["tokens"], tokens["starts"].numpy(), tokens["counts"].numpy())
 
         def batches(seed: int) -> Callable[[int], TokenBatch]:
-            return token_batches(clips, cached, pooled, model.max_tokens, config.batch_tokens, seed)
+            return token_batches(clips, known, pooled, model.max_tokens, config.batch_tokens, seed)
 
-        run("masked", model.masked, batches(seeds[1]), lambda m, b, g: _token_loss(m, b, g, 0), config.train_masked)
-        run(
-            "residual",
-            model.residual,
-            batches(seeds[2]),
-            lambda m, b, g: _token_loss(m, b, g, None),
-            config.train_residual,
+        kept.run(
+            "masked", model.masked, batches(seeds[1]), lambda m, b, g: _token_loss(m, b, g, 0), config.train_masked
         )
-        run(
+        kept.run(
+            "residual", model.residual, batches(seeds[2]), lambda m, b, g: _token_loss(m, b, g, None), config.train_residual
+        )  # fmt: skip
+        kept.run(
             "length", model.length, length_batches(clips, pooled, config.vq.stride, config.batch_texts, seeds[3]),
             lambda m, b, g: {"cross_entropy": m(*b, g)}, config.train_length,
         )  # fmt: skip
     else:
-        for stage in TOKEN_STAGES:  # trained by earlier calls
-            if (work / stage / FINAL).is_file():
-                load_strict(getattr(model, stage), load_file(work / stage / FINAL), work / stage)
-    known = [(stage, work / stage / "report.json") for stage in STAGES]  # of earlier calls too
-    model.facts["training"] = {stage: json.loads(path.read_text()) for stage, path in known if path.is_file()}
-    model.facts["training_data"] = [{"folder": ds.folder.name, "clips": len(ds), "license": ds.license} for ds in sets]
-    model.save_pretrained(out, model_card(model, clips, command), patch)
-    say(
-        f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {work} is no longer needed, except to train on"
+        for stage in TOKEN_STAGES:
+            kept.load(stage, getattr(model, stage))
+    model.facts |= {"training": kept.facts(), "training_data": clips.sources}
+    parts = {name: parameter_count(getattr(model, name)) for name in ("vq", *TOKEN_STAGES)}
+    lengths = model.min_seconds, model.max_seconds
+    card = model_card(TITLE, METHOD, model.facts, parts, lengths, model.encoder.model_id, command)
+    model.save_pretrained(out, card, patch)
+    kept.say(
+        f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {kept.work} is no longer needed, except to train on"
     )
-    return reports
-
-
-def keep_stage(folder: Path, module: nn.Module, report: TrainReport) -> None:
-    """What a finished stage leaves for later calls that train other stages."""
-    with atomic_path(folder / FINAL) as tmp:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}, tmp)
-    losses = {name: round(value, 5) for name, value in report.losses.items()}
-    facts = {"steps": report.steps, "minutes": round(report.seconds / 60, 1), **losses}
-    with atomic_path(folder / "report.json") as tmp:
-        tmp.write_text(json.dumps(facts))
+    return kept.reports
 
 
 def _start(config: MoMaskConfig, encoder: TextEncoder, init: str | Path | None) -> MoMaskGenerator:
@@ -436,50 +295,3 @@ def _as_tensors(tokens: Tokens) -> dict[str, Tensor]:
         "starts": torch.from_numpy(tokens.starts),
         "counts": torch.from_numpy(tokens.counts),
     }
-
-
-@torch.no_grad()  # not inference mode: these tensors take part in training
-def _encode_texts(encoder: TextEncoder, clips: Clips, work: Path) -> Tensor:
-    """(distinct captions, S) float32, computed once for each encoder and table."""
-    key = hashlib.sha256(
-        json.dumps([encoder.model_id, tensor_sha256(encoder.table.float()), clips.texts]).encode()
-    ).hexdigest()
-
-    def make() -> dict[str, Tensor]:
-        # Texts of like lengths share a batch: little padding.
-        order = sorted(range(len(clips.texts)), key=lambda i: len(clips.texts[i]))
-        pooled = torch.empty(len(order), encoder.dim)
-        for start in range(0, len(order), 256):
-            part = order[start : start + 256]
-            pooled[part] = encoder.encode([clips.texts[i] for i in part]).pooled.float().cpu()
-        return {"pooled": pooled}
-
-    return _cached(work / "texts.safetensors", key, make)["pooled"]
-
-
-def model_card(model: MoMaskGenerator, clips: Clips, command: str = "") -> str:
-    """The README.md of a model folder."""
-    rows = [f"| {stage} | {f['steps']} | {f['minutes']} |" for stage, f in model.facts.get("training", {}).items()]
-    data = [
-        f"- `{d['folder']}`: {d['clips']} training clips; licence: {d['license']}"
-        for d in model.facts.get("training_data", [])
-    ]
-    parts = {name: parameter_count(getattr(model, name)) / 1e6 for name in ("vq", *TOKEN_STAGES)}
-    return "\n".join([
-        "# A text-to-motion generator of mate",
-        "",
-        "Prompts in, human motion out: 22 joints (the HumanML3D skeleton), 20 frames a second, "
-        f"{model.min_seconds:g} to {model.max_seconds:g} seconds. MoMask's architecture: residual vector quantisation, masked transformer, "
-        "residual transformer; the text encoder is not inside, only its name and, if there is one, a word patch.",
-        "",
-        f"**Licence of the weights: {clips.license}** (it follows the training data). Outputs carry it in their metadata.",
-        "",
-        "## Training data", "", *data, "",
-        f"Text encoder: {model.encoder.model_id}.", "",
-        "## Size", "", *(f"- {name}: {count:.2f} M" for name, count in parts.items()), "",
-        "## Training", "", "| stage | steps | minutes |", "|---|---|---|", *rows, "",
-        *(["```", command, "```", ""] if command else []),
-        "## Limits", "",
-        "It knows the actions of its training data and little else. Captions may be templated; see the data's own description.", "",
-        "The resolved configuration stands in `config.json`.", "",
-    ])  # fmt: skip
