@@ -68,13 +68,13 @@ def damage(encoder: TextEncoder, patch: WordPatch) -> dict[str, Any]:
     drift = 1.0 - torch.cosine_similarity(before, after, dim=-1)
     similarities = [cosines(vectors, vectors).cpu().numpy() for vectors in (before, after)]
     upper = np.triu_indices(len(texts), 1)
-    correlation, _ = spearmanr(similarities[0][upper], similarities[1][upper])
+    correlation = spearmanr(similarities[0][upper], similarities[1][upper])[0]
     partners = [_partners(matrix) for matrix in similarities]
     return {
         "sentences": len(texts),
         "drift_mean": float(drift.mean()),
         "drift_max": float(drift.max()),
-        "similarity_correlation": float(correlation),
+        "similarity_correlation": float(np.asarray(correlation)),
         "partner_before": partners[0],
         "partner_after": partners[1],
     }

@@ -259,6 +259,12 @@ def alike(first: str, second: str) -> bool:
     return first == second or any(first in group and second in group for group in _ALIKE)
 
 
+def _ordered(first: str, second: str) -> bool:
+    """Does it say something which of two contents comes first? A hand that waves was raised before it waved."""
+    actions = {content.split("-")[0] for content in (first, second)}
+    return not alike(first, second) and actions != {"raise", "wave"}
+
+
 @cache
 def _competing(kind: str, present: frozenset[str]) -> dict[str, list[tuple[str, str, str]]]:
     """`one_word_apart` of the wordings of contents that are not alike; `kind`: seen, unseen or synonym."""
@@ -311,7 +317,7 @@ class ContentMakers(Makers):
                 own, _, other = _one_of(_competing(kind, self.present)[contents[place]], rng)
                 right, wrong = _put(phrases, place, own), _put(phrases, place, other)
                 yield self._pair(index, "unseen" if fact == "synonym" else wording, fact, frame, right, wrong)
-        apart = [n for n in range(len(contents) - 1) if not alike(contents[n], contents[n + 1])]
+        apart = [n for n in range(len(contents) - 1) if _ordered(contents[n], contents[n + 1])]
         if apart:
             place = int(rng.choice(apart))
             swapped = [*phrases]
