@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.aligner import Aligner, AlignerConfig, MotionEncoder
 from mate.align.corpus import Corpus, batches
 from mate.align.recipe import AlignConfig, AlignResult, Sampler, align
 from mate.align.report import recall
@@ -160,14 +160,45 @@ def test_splits_stand_beside_the_set_and_may_be_corrected(toy_set: Path, tmp_pat
     assert Corpus.open([folder], "train", str(ready)).sub_texts == {}
 
 
+def test_frame_features_know_their_surroundings_alone() -> None:
+    config = AlignerConfig(width=32, layers=3, heads=2, feedforward=32, dropout=0.0, local_layers=2, window=2)
+    encoder = MotionEncoder(config).train()
+    features = torch.randn(2, 100, 263, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(2, 100, dtype=torch.bool)
+    mask[1, 40:] = False
+    features = features * mask.unsqueeze(-1)
+    trained = encoder(features, mask)
+    encoder.eval()  # PyTorch takes another path here
+    with torch.no_grad():
+        sequence, frames, valid = encoder(features, mask)
+        alone, own, _ = encoder(features[1:, :40], mask[1:, :40])
+        changed = features.clone()
+        changed[0, 80:] = 0
+        later, moved, _ = encoder(changed, mask)
+    assert torch.allclose(trained[0], sequence, atol=1e-5) and torch.allclose(
+        trained[1][valid], frames[valid], atol=1e-5
+    )
+    assert torch.allclose(alone, sequence[1:], atol=1e-5) and torch.allclose(own[0], frames[1, :10], atol=1e-5), (
+        "padding is seen"
+    )
+    units = (frames[0] - moved[0]).abs().amax(-1) > 1e-6
+    assert units[20:].all() and not units[: 20 - 2 * config.window].any()
+    assert not torch.allclose(later[0], sequence[0], atol=1e-4), "the sequence feature sees all"
+    twice = torch.cat([features[:1, :48], features[:1, :48]], 1)
+    with torch.no_grad():
+        _, frames, _ = encoder(twice, torch.ones(1, 96, dtype=torch.bool))
+    assert torch.allclose(frames[0, 5], frames[0, 17], atol=1e-5), "a frame feature says when it is"
+
+
 def test_batches_are_functions_of_their_number(toy_set: Path, tiny_bert: str) -> None:
     corpus, encoder = Corpus.open([toy_set], "train"), TextEncoder.from_pretrained(tiny_bert)
     vocabulary = build_vocabulary(corpus.captions, encoder)
     one, other = (Sampler(corpus, vocabulary, encoder, QUICK, "align") for _ in range(2))
     one(0)
     first, second = one(3), other(3)
-    for name in first.__dataclass_fields__:
-        assert torch.equal(getattr(first, name), getattr(second, name)), name
+    for name, part in vars(first).items():
+        again = getattr(second, name)
+        assert torch.equal(part, again) if isinstance(part, torch.Tensor) else part == again, name
     stems = vocabulary.stem_ids[first.words]
     for word, (motion, stem) in enumerate(zip(first.motion.tolist(), stems.tolist(), strict=True)):
         assert not first.absent[motion, word], "a word drawn from a motion's own caption is not absent from it"

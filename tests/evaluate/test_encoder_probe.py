@@ -364,7 +364,7 @@ def test_functions_are_named_on_the_command_line(contents, tmp_path, capsys):
         (["--encoder", "no.such:thing", "--data", str(contents)], "no.such:thing"),
         (["--encoder", f"{__name__}:NUMBERS", "--data", str(contents)], "expected a function"),
         (call[1:3], "--data DIR"),
-        ([*call[1:], "--model", "default"], "give one of"),
+        ([*call[1:], "--model", "default"], "expected one of them"),
     ):
         assert main(["probe", *wrong]) == 2
         assert reason in capsys.readouterr().err
