@@ -21,7 +21,15 @@ def model(tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
     torch.manual_seed(0)
     config = AlignerConfig(
-        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=1, heads=2, feedforward=32, decoder_layers=1
+        encoder=tiny_bert,
+        text_dim=32,
+        embedding_dim=32,
+        width=32,
+        layers=2,
+        local_layers=1,
+        heads=2,
+        feedforward=32,
+        decoder_layers=1,
     )
     aligner = Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
     return str(aligner.save_pretrained(tmp_path_factory.mktemp("model") / "retrieval", "a card"))

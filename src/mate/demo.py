@@ -35,7 +35,7 @@ OPPOSITES = (
     ("clockwise", "anticlockwise", "a person walks {} in a circle"),
 )
 # A quarter of the recipe's width and a coarser grid of boundaries: minutes instead of half an hour.
-SMALL = AlignerConfig(width=128, layers=2, heads=4, feedforward=256, decoder_layers=1, grid=4)
+SMALL = AlignerConfig(width=128, layers=2, local_layers=1, heads=4, feedforward=256, decoder_layers=1, grid=4)
 FORMATS = ("bvh", "glb", "html", "mp4", "npy")
 
 

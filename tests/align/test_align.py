@@ -20,7 +20,15 @@ from mate.text.patch import WordPatch
 from mate.text.vocabulary import build_vocabulary
 
 MODEL = AlignerConfig(
-    width=32, layers=1, heads=4, feedforward=64, decoder_layers=1, dropout=0.0, minimum_seconds=0.4, grid=1
+    width=32,
+    layers=2,
+    local_layers=1,
+    heads=4,
+    feedforward=64,
+    decoder_layers=1,
+    dropout=0.0,
+    minimum_seconds=0.4,
+    grid=1,
 )
 QUICK = AlignConfig(
     retrieval_steps=60, steps=40, batch_size=16, lr=3e-3, rows_lr=3e-3, warmup=5, model=MODEL, bf16=False

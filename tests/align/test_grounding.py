@@ -24,7 +24,15 @@ FRAMES = 66
 def aligner(tiny_bert: str) -> Aligner:
     torch.manual_seed(0)
     config = AlignerConfig(
-        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=1, heads=2, feedforward=32, decoder_layers=1
+        encoder=tiny_bert,
+        text_dim=32,
+        embedding_dim=32,
+        width=32,
+        layers=2,
+        local_layers=1,
+        heads=2,
+        feedforward=32,
+        decoder_layers=1,
     )
     return Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
 
@@ -82,7 +90,7 @@ def test_only_the_joint_that_is_read_gets_a_share(tiny_bert: str, motion: np.nda
     """A model that looks at the left wrist's numbers alone owes everything to it."""
     torch.manual_seed(1)
     config = AlignerConfig(
-        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=1, heads=2, feedforward=32
+        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=2, local_layers=1, heads=2, feedforward=32
     )
     aligner = Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
     wrist = torch.from_numpy(joint_of_feature() == 20).repeat(config.stride)

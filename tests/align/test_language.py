@@ -20,7 +20,15 @@ from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
 
 MODEL = AlignerConfig(
-    width=16, layers=1, heads=2, feedforward=32, decoder_layers=1, dropout=0.0, minimum_seconds=0.4, grid=1
+    width=16,
+    layers=2,
+    local_layers=1,
+    heads=2,
+    feedforward=32,
+    decoder_layers=1,
+    dropout=0.0,
+    minimum_seconds=0.4,
+    grid=1,
 )
 FEW = AlignConfig(
     retrieval_steps=2,

@@ -62,7 +62,15 @@ def known_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def aligner(tiny_bert: str) -> Aligner:
     torch.manual_seed(0)
     config = AlignerConfig(
-        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=1, heads=2, feedforward=32, decoder_layers=1
+        encoder=tiny_bert,
+        text_dim=32,
+        embedding_dim=32,
+        width=32,
+        layers=2,
+        local_layers=1,
+        heads=2,
+        feedforward=32,
+        decoder_layers=1,
     )
     return Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
 

@@ -55,7 +55,7 @@ class AlignerConfig:
     feedforward: int = 576
     decoder_layers: int = 2
     dropout: float = 0.1
-    local_layers: int = 0
+    local_layers: int = 2
     window: int = 4
     prior: PriorKind = "gaussian"
     omega: float = 1.0
@@ -97,6 +97,10 @@ class MotionEncoder(nn.Module):
             nn.Linear(config.width, config.width),
         )
         self.summary = nn.Parameter(torch.randn(config.width, generator=torch.Generator().manual_seed(0)) * 0.02)
+        if not 0 <= config.local_layers < config.layers:
+            raise MateError(
+                f"got {config.local_layers} local layers of {config.layers}; expected fewer: the rest makes the sequence feature"
+            )
         self.local = transformer(config, config.local_layers) if config.local_layers else None
         self.layers = transformer(config, config.layers - config.local_layers)
         self.sentence = nn.Linear(config.width, config.width)
