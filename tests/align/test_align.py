@@ -168,6 +168,29 @@ def test_splits_stand_beside_the_set_and_may_be_corrected(toy_set: Path, tmp_pat
     assert Corpus.open([folder], "train", str(ready)).sub_texts == {}
 
 
+def test_a_word_of_another_stretch_is_a_negative(toy_set: Path, tiny_bert: str) -> None:
+    corpus, encoder = Corpus.open([toy_set], "train"), TextEncoder.from_pretrained(tiny_bert)
+    vocabulary = build_vocabulary(corpus.captions, encoder)
+    segments = {
+        (number, caption): (np.array([0, 4, 8]), [[0], [1]])
+        for number, item in enumerate(corpus.items)
+        for caption in item.captions
+        if len(corpus.parts[caption]) == 2
+    }
+    assert segments
+    sampler = Sampler(corpus, vocabulary, encoder, replace(QUICK, words_per_motion=8), "align", segments)
+    pairs = 0
+    for batch in map(sampler, range(4)):
+        for i, j in np.ndindex(len(batch.words), len(batch.words)):
+            if batch.motion[i] == batch.motion[j] and not batch.same[i, j]:
+                overlapping = (batch.start < batch.end[i]) & (batch.end > batch.start[i])
+                here = (batch.motion == batch.motion[i]) & overlapping & batch.same[j]
+                apart = not overlapping[j]
+                assert bool(batch.negative[i, batch.words[j]]) == (apart and not here.any())
+                pairs += apart
+    assert pairs
+
+
 def test_frame_features_know_their_surroundings_alone() -> None:
     config = AlignerConfig(width=32, layers=3, heads=2, feedforward=32, dropout=0.0, local_layers=2, window=2)
     encoder = MotionEncoder(config).train()
@@ -211,6 +234,9 @@ def test_batches_are_functions_of_their_number(toy_set: Path, tiny_bert: str) ->
     for word, (motion, stem) in enumerate(zip(first.motion.tolist(), stems.tolist(), strict=True)):
         assert not first.absent[motion, word], "a word drawn from a motion's own caption is not absent from it"
         assert (first.same[word] == (stems == stem)).all()
+        assert not first.negative[word, first.words[word]], "a word is no negative of itself"
+    drawn = first.negative[:, first.words]  # [i, j]: word j is not in the stretch of word i
+    assert (drawn >= first.absent[first.motion]).all(), "a word that is not in the motion is in no stretch of it"
     assert first.absent.any() and first.together.diagonal().all()
     epoch = batches([5, 3, 9, 1, 7], 2, 0, 0)
     assert len(epoch) == 3 and set(np.concatenate(epoch).tolist()) == set(range(5))

@@ -30,6 +30,27 @@ def test_self_loss() -> None:
     assert float(self_loss(features, prototypes, words, tau)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_words_of_one_stretch_are_no_negatives_of_each_other() -> None:
+    torch.manual_seed(0)
+    features, prototypes, words, tau = torch.randn(2, 8), torch.randn(5, 8), torch.tensor([4, 0]), 0.2
+    negative = torch.tensor([[True, True, False, False, False], [False, False, True, False, True]])
+    expected = 0.0
+    for feature, word, away in zip(features, words.tolist(), negative, strict=True):
+        terms = [math.exp(cos(feature, p) / tau) for p in prototypes]
+        counted = [k for k in range(5) if away[k] or k == word]
+        expected += -math.log(terms[word] / sum(terms[k] for k in counted)) / 2
+    assert float(self_loss(features, prototypes, words, tau, negative)) == pytest.approx(expected, rel=1e-4)
+    everything = torch.ones(2, 5, dtype=torch.bool)
+    assert self_loss(features, prototypes, words, tau, everything) == self_loss(features, prototypes, words, tau)
+
+    embedded, same = torch.randn(2, 8), torch.eye(2, dtype=torch.bool)
+    assert float(align_loss(embedded, features, same, tau, torch.zeros(2, 2, dtype=torch.bool))) == pytest.approx(0.0)
+    one_way = torch.tensor([[False, True], [False, False]])  # word 0 is not in what feature 1 was read from
+    logits = torch.tensor([[cos(a, b) / tau for b in features] for a in embedded])
+    wanted = (torch.logsumexp(logits[0], 0) - logits[0, 0] + torch.logsumexp(logits[:, 1], 0) - logits[1, 1]) / 4
+    assert float(align_loss(embedded, features, same, tau, one_way)) == pytest.approx(float(wanted), rel=1e-4)
+
+
 def test_cross_loss_uses_sound_negatives_only() -> None:
     torch.manual_seed(0)
     clips, count = 2, 3

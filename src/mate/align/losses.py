@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def self_loss(features: Tensor, prototypes: Tensor, words: Tensor, tau: float) -> Tensor:
+def self_loss(
+    features: Tensor, prototypes: Tensor, words: Tensor, tau: float, negative: Tensor | None = None
+) -> Tensor:
     """Stability and discriminability: every word's feature is close to its own prototype and far from the others.
 
     L_self = mean_i -log [ exp(cos(f_i, p_{w_i}) / tau) / sum_k exp(cos(f_i, p_k) / tau) ]
@@ -20,8 +22,13 @@ def self_loss(features: Tensor, prototypes: Tensor, words: Tensor, tau: float) -
         features: (n, D) f^{m_i}_{w_i}.
         prototypes: (K, D) f^p.
         words: (n,) the number of each word.
+        negative: (n, K) bool, the words that a feature is to be far from; None: all others (the paper's sum over k).
     """
-    return F.cross_entropy(cosines(features, prototypes) / tau, words)
+    similarity = cosines(features, prototypes) / tau
+    if negative is not None:
+        own = F.one_hot(words, len(prototypes)).bool()
+        similarity = similarity.masked_fill(~(negative | own), float("-inf"))
+    return F.cross_entropy(similarity, words)
 
 
 def cross_loss(own: Tensor, elsewhere: Tensor, motion: Tensor, absent: Tensor) -> Tensor:
@@ -63,20 +70,26 @@ def multi_positive_nce(similarity: Tensor, positive: Tensor) -> Tensor:
     return (torch.logsumexp(similarity, 1) - mass).mean()
 
 
-def symmetric_nce(left: Tensor, right: Tensor, positive: Tensor, tau: float) -> Tensor:
-    """Symmetric InfoNCE of (n, D) against (m, D) features; `positive` (n, m) says which belong together."""
+def symmetric_nce(left: Tensor, right: Tensor, positive: Tensor, tau: float, negative: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE of (n, D) against (m, D) features; `positive` (n, m) says which belong together, `negative` which do not.
+
+    Pairs that are neither are left out; negative None: all pairs that are not positive.
+    """
     similarity = cosines(left, right) / tau
+    if negative is not None:
+        similarity = similarity.masked_fill(~(negative | positive), float("-inf"))
     return (multi_positive_nce(similarity, positive) + multi_positive_nce(similarity.T, positive.T)) / 2
 
 
-def align_loss(words: Tensor, features: Tensor, same: Tensor, tau: float) -> Tensor:
+def align_loss(words: Tensor, features: Tensor, same: Tensor, tau: float, negative: Tensor | None = None) -> Tensor:
     """L_align = symmetric InfoNCE( Proj(WE(w_i)), f^{m_i}_{w_i} ).
 
     Args:
         words: (n, D) projected word embeddings. features: (n, D) what they read from their motions.
         same: (n, n) bool, words with one stem: not negatives of each other.
+        negative: (n, n) bool, [i, j] word i is not in what feature j was read from; None: all but `same`.
     """
-    return symmetric_nce(words, features, same, tau)
+    return symmetric_nce(words, features, same, tau, negative)
 
 
 def sentence_loss(text: Tensor, motion: Tensor, positive: Tensor, tau: float) -> Tensor:

@@ -23,6 +23,6 @@ class Prototypes(nn.Module):
         self.vectors = nn.Parameter(start / dim**0.5)
         self.tau = tau
 
-    def forward(self, features: Tensor, words: Tensor) -> Tensor:
-        """L_self of word features (n, D) with their word numbers (n,)."""
-        return self_loss(features, self.vectors, words, self.tau)
+    def forward(self, features: Tensor, words: Tensor, negative: Tensor | None = None) -> Tensor:
+        """L_self of word features (n, D) with their word numbers (n,); `negative` (n, K) as in `self_loss`."""
+        return self_loss(features, self.vectors, words, self.tau, negative)

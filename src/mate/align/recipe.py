@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ from mate.text.tuning import Trained, tune
 from mate.text.vocabulary import MotionVocabulary, build_vocabulary
 from mate.training import TrainConfig, TrainReport, mix_seed, train
 
+Negatives = Literal["absent", "all"]
+
 
 @dataclass(frozen=True)
 class AlignConfig:
@@ -52,6 +54,8 @@ class AlignConfig:
         hint_dropout: share of the drawn words that must find their frames without the prior.
         sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3, as the language model is what costs time and
             words are read without it; on every step where no criterion of words is in use.
+        negatives: of L_self and L_align: "absent", the words that are not in the word's stretch of the motion (ours), or "all" other
+            words (paper). Words of one stretch have the same frames to be read from: told apart, they have to look elsewhere.
         words_per_motion: how many words w of a caption are drawn a step.
         losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
         train: what of the language model moves: "rows" (paper) of the word-embedding table; "nothing", the control; and the paper's
@@ -92,6 +96,7 @@ class AlignConfig:
     tau_sentence: float = 0.07
     hint_dropout: float = 0.5
     sentence_every: int = 4
+    negatives: Negatives = "absent"
     words_per_motion: int = 2
     losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
     train: Trained = "rows"
@@ -148,6 +153,7 @@ class Batch:
         sentences: whether L_sent and L_rec are computed.
         hinted: (n,) bool, whether the prior helps the word to find its frames.
         absent: (B, n) bool, the meaning of word j is not in motion b. same: (n, n) bool, words of one stem.
+        negative: (n, K) bool, the vocabulary's words that are not in the stretch of the motion that word i is about.
     """
 
     features: Tensor
@@ -164,6 +170,7 @@ class Batch:
     hinted: Tensor
     absent: Tensor
     same: Tensor
+    negative: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
@@ -227,9 +234,12 @@ class Sampler:
         text_mask = self.tokens.mask[numbers.to(self.tokens.mask.device)].cpu()
         width = int(text_mask.sum(1).max())
         ids = self.tokens.ids[numbers.to(self.tokens.ids.device)].cpu()
-        words, motion_of, start, end = self._words(chosen, captions, numbers.tolist(), lengths.tolist(), generator)
+        words, motion_of, start, end, elsewhere = self._words(
+            chosen, captions, numbers.tolist(), lengths.tolist(), generator
+        )
         present = self.present[np.asarray(chosen)]
         stems = self.stem_ids[words]
+        foreign = torch.from_numpy(~present[motion_of.numpy()] | elsewhere)  # (n, stems)
         return Batch(
             features=padded,
             mask=mask,
@@ -245,6 +255,7 @@ class Sampler:
             hinted=torch.from_numpy(generator.random(len(words)) >= self.config.hint_dropout),
             absent=~torch.from_numpy(present)[:, stems],
             same=stems[:, None] == stems[None],
+            negative=foreign[:, self.stem_ids],
         )
 
     def _features(self, index: int) -> np.ndarray:
@@ -272,9 +283,10 @@ class Sampler:
         numbers: list[int],
         lengths: list[int],
         generator: np.random.Generator,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draws words from the captions; each with the segment of the sub-text that contains it."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, np.ndarray]:
+        """Draws words from the captions; each with the segment of the sub-text that contains it, and the stems of other segments alone."""
         rows: list[tuple[int, int, float, float]] = []
+        elsewhere: list[np.ndarray] = []
         for place, (index, caption, number, length) in enumerate(zip(chosen, captions, numbers, lengths, strict=True)):
             found = self.found[number]
             if not found:
@@ -283,16 +295,29 @@ class Sampler:
             drawn = generator.choice(
                 len(found), min(self.config.words_per_motion, len(found)), replace=False, p=weights / weights.sum()
             )
+            units = max(1, length // self.config.model.stride)
+            bounds = [self._bounds(index, caption, spoken.start, units) for spoken, _ in found]
+            stems = self.stem_ids[[word for _, word in found]].numpy()
             for which in sorted(drawn.tolist()):
-                spoken, word = found[which]
-                bounds = self._bounds(index, caption, spoken.start, max(1, length // self.config.model.stride))
-                rows.append((word, place, *bounds))
+                rows.append((found[which][1], place, *bounds[which]))
+                start, end = bounds[which]
+                own = np.array([first < end and last > start for first, last in bounds])
+                others = np.zeros(self.present.shape[1], dtype=bool)
+                others[stems[~own]] = True
+                others[stems[own]] = False
+                elsewhere.append(others)
         if (
             not rows
         ):  # a batch without a single motion word: one dummy that no loss can use would be worse than an error
             raise MateError("a whole batch of captions holds no motion word; check the captions of the data set")
         columns = list(zip(*rows, strict=True))
-        return torch.tensor(columns[0]), torch.tensor(columns[1]), torch.tensor(columns[2]), torch.tensor(columns[3])
+        return (
+            torch.tensor(columns[0]),
+            torch.tensor(columns[1]),
+            torch.tensor(columns[2]),
+            torch.tensor(columns[3]),
+            np.stack(elsewhere),
+        )
 
     def _bounds(self, index: int, caption: str, offset: int, units: int) -> tuple[float, float]:
         """The segment, in latent units, of the sub-text that contains the character `offset`: the whole clip where there is but one."""
@@ -366,10 +391,14 @@ class AlignStage(nn.Module):
         read, _ = aligner.attention(words.expand(clips, -1, -1), frames, valid, hints)  # (B, n, D)
         own = read[batch.motion, torch.arange(count, device=words.device)]  # f^{m_i}_{w_i}, (n, D)
 
+        negative = batch.negative if config.negatives == "absent" else None
+        pairs = (
+            None if negative is None else negative[:, batch.words].T
+        )  # [i, j]: word i is not in what word j was read from
         named: dict[str, Callable[[], Tensor]] = {
-            "self": lambda: self.prototypes(own, batch.words),
+            "self": lambda: self.prototypes(own, batch.words, negative),
             "cross": lambda: cross_loss(own, read, batch.motion, batch.absent),
-            "align": lambda: align_loss(words, own, batch.same, config.tau),
+            "align": lambda: align_loss(words, own, batch.same, config.tau, pairs),
         }
         return terms | {name: config.omega_word * term() for name, term in named.items() if name in config.losses}
 
@@ -534,6 +563,8 @@ def _check(config: AlignConfig) -> None:
         )
     if config.lora_rank < 1:
         raise MateError(f"got lora_rank {config.lora_rank}, expected 1 or more")
+    if config.negatives not in get_args(Negatives):
+        raise MateError(f"got negatives {config.negatives!r}, expected one of {', '.join(get_args(Negatives))}")
     if config.sentence_every < 1:
         raise MateError(f"got sentence_every {config.sentence_every}, expected 1 or more")
     open_splitter(config.splitter)

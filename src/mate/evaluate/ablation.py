@@ -58,6 +58,7 @@ VARIANTS = {
         "sent alone, as often",
         {"losses": ("sent",), "steps": PRESET.steps // PRESET.sentence_every},
     ),
+    "negatives-all": Variant("all other words as negatives", {"negatives": "all"}),
     "prior-binary": Variant("binary", {"prior": "binary"}),
     "prior-inside": Variant("Gaussian inside the segment", {"prior": "inside"}),
     "prior-none": Variant("none", {"prior": "none"}),
@@ -82,7 +83,7 @@ VARIANTS = {
 }
 TABLES = {
     "What is trained": ("nothing", "rows", "layers", "all", "lora"),
-    "Criteria": ("rows", *(f"no-{loss}" for loss in PRESET.losses), "sent-only"),
+    "Criteria": ("rows", *(f"no-{loss}" for loss in PRESET.losses), "sent-only", "negatives-all"),
     "Prior": ("rows", "always-hinted", "prior-inside", "prior-binary", "prior-none"),
     "Segments": ("rows", "uniform", "nothing"),
     "Rows": ("rows", "whole-words", "spread", "nothing"),
