@@ -54,7 +54,7 @@ def align(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Motions a step.", show_default="64")] = None,
     rows_lr: Annotated[
-        float | None, typer.Option(help="Learning rate of the word embeddings.", show_default="0.0003")
+        float | None, typer.Option(help="Learning rate of the word embeddings.", show_default="0.001")
     ] = None,
     train: Annotated[
         Train | None,

@@ -29,8 +29,8 @@ SEEDS = (0, 1, 2)
 SCORINGS: tuple[Scoring, ...] = ("localized", "sentence")
 EACH = 40  # minimal pairs of one fact, number of events and wording
 CLIPS = 150  # joined clips whose words are located
-# Against a default run: half the motions a step and half the steps of stage 3.
-PRESET = AlignConfig(retrieval_steps=800, steps=600, batch_size=32, words_per_motion=8, rows_lr=1e-3, omega_word=1.0)
+# Against a default run: half the motions a step of stage 3.
+PRESET = AlignConfig(retrieval_steps=800, steps=600, batch_size=32)
 FEW = ("waves", "runs", "raises")  # words that decide many pairs and are frequent in training
 
 
