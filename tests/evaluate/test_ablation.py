@@ -1,0 +1,94 @@
+"""The ablation tables: which runs there are, that finished ones are not run again, and what is made of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mate.align.recipe import _check
+from mate.errors import MateError
+from mate.evaluate import ablation
+from mate.evaluate.ablation import PRESET, PROTOCOL, TABLES, VARIANTS, headline, read_results, run, to_markdown
+from mate.evaluate.damage import PAIRS, damage
+from mate.text.encoder import TextEncoder
+from mate.text.patch import WordPatch
+
+
+def finished(variant: str, seed: int, side: float) -> dict[str, Any]:
+    """What a run leaves, with one figure of our choice."""
+    common = {"set": "joined", "wording": "unseen", "events": 2, "n": 10}
+    pairs = [
+        {**common, "fact": fact, "scoring": scoring, "rate": side if fact == "side" else 0.5}
+        for fact in ("side", "order", "synonym", "word")
+        for scoring in ("localized", "sentence")
+    ]
+    pairs.append({**common, "fact": "side", "scoring": "localized", "wording": "seen", "rate": 0.0})
+    return {
+        "protocol": PROTOCOL,
+        "variant": variant,
+        "seed": seed,
+        "data": ["single", "joined"],
+        "pairs": pairs,
+        "retrieval": [{"set": "joined", "wording": "unseen", "text_to_motion content": {"R@1": [20.0], "MedR": [7.0]}}],
+        "grounding": {
+            "frames": [{"group": "all", "reader": "attention", "element_of": {"value": 0.6}}],
+            "boundaries": [{"group": "all", "cutter": "segments", "median": {"value": 0.25}}],
+        },
+    }
+
+
+def test_every_variant_is_a_run_that_can_be_made() -> None:
+    assert {name for names in TABLES.values() for name in names} == set(VARIANTS)
+    for name, variant in VARIANTS.items():
+        changed = replace(PRESET, **variant.changes)
+        _check(changed)
+        assert (changed == PRESET) == (name == "rows"), f"{name} is the method itself"
+        assert variant.own_data == bool(changed.flip_sides or changed.thin), f"{name}: captions differ, so stage 1 does"
+
+
+def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = finished("rows", 1, 0.9)
+    (tmp_path / "rows-1.json").write_text(json.dumps(row))
+    monkeypatch.setattr(ablation, "measure", lambda *_: pytest.fail("measured again"))
+    assert run("rows", 1, (), tmp_path / "work", tmp_path) == row
+    assert not (tmp_path / "work").exists()
+    with pytest.raises(MateError, match="got the variant 'row'"):
+        run("row", 1, (), tmp_path / "work", tmp_path)
+
+
+def test_tables_compare_seed_by_seed(tmp_path: Path) -> None:
+    sides = {("rows", 0): 0.9, ("rows", 1): 0.8, ("nothing", 0): 0.7, ("nothing", 1): 0.7, ("uniform", 0): 0.6}
+    for (variant, seed), side in sides.items():
+        (tmp_path / f"{variant}-{seed}.json").write_text(json.dumps(finished(variant, seed, side)))
+    (tmp_path / "other.json").write_text('{"protocol": "another"}')
+    rows = read_results(tmp_path)
+    assert set(rows) == set(sides)
+    figures = headline(rows["rows", 0])
+    assert figures["side, localized"] == pytest.approx(90.0), "seen wordings do not count"
+    assert (figures["R@1"], figures["element-of"], figures["boundary error, s"]) == (20.0, 0.6, 0.25)
+    text = to_markdown(rows)
+    method = next(line for line in text.splitlines() if line.startswith("| word embeddings"))
+    assert "| 0, 1 | 85.00 ± " in method and "(+15.00 ± " in method
+    assert "| uniform segments | 0 | 60.00 (-10.00)" in text and "Label noise" in text
+
+
+def test_damage_sees_what_a_patch_does_to_other_sentences() -> None:
+    encoder = TextEncoder.from_pretrained()
+    table = encoder.table.clone()
+    ids = encoder.tokenize([" ".join(text for pair in PAIRS for text in pair)], truncate=True).ids[0].unique()
+
+    def patch(rows: torch.Tensor, chosen: torch.Tensor) -> WordPatch:
+        return WordPatch.from_tables(
+            table, chosen, rows, base_model="all-MiniLM-L6-v2", training_data="none", license="none", version="0"
+        )
+
+    unused = torch.tensor([token for token in range(2000, 2400) if token not in ids.tolist()][:20])
+    still = damage(encoder, patch(table[unused] + 1.0, unused))
+    assert still["drift_max"] < 1e-5 and still["similarity_correlation"] > 0.9999
+    assert still["partner_before"] == still["partner_after"] > 0.9
+    moved = damage(encoder, patch(table[ids].flip(0), ids))
+    assert moved["drift_mean"] > 0.1 and moved["partner_after"] < still["partner_after"]
+    assert torch.equal(encoder.table, table)
