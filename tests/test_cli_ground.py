@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from tests.align.conftest import tiny_aligner
 from tests.align.conftest import tiny_bert as tiny_bert  # a fixture
 from tests.motions import gliding
 
@@ -16,22 +16,7 @@ TEXT = "a person walks left, then waves right"
 
 @pytest.fixture(scope="module")
 def model(tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    from mate.align.aligner import Aligner, AlignerConfig
-    from mate.text.encoder import TextEncoder
-
-    torch.manual_seed(0)
-    config = AlignerConfig(
-        encoder=tiny_bert,
-        text_dim=32,
-        embedding_dim=32,
-        width=32,
-        layers=2,
-        local_layers=1,
-        heads=2,
-        feedforward=32,
-        decoder_layers=1,
-    )
-    aligner = Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
+    aligner = tiny_aligner(tiny_bert)
     return str(aligner.save_pretrained(tmp_path_factory.mktemp("model") / "retrieval", "a card"))
 
 

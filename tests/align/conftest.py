@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mate.align.aligner import Aligner, AlignerConfig
+from mate.text.encoder import TextEncoder
+
 ACTIONS = ("walks", "waves", "jumps", "kicks")
 SIDES = ("left", "right")
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "then", ",", "the", "hand", *ACTIONS, *SIDES)
@@ -93,3 +96,20 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     hf.BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+def tiny_aligner(tiny_bert: str, seed: int = 0, decoder_layers: int = 1) -> Aligner:
+    """A retrieval model of 32 features with random weights over the tiny BERT."""
+    torch.manual_seed(seed)
+    config = AlignerConfig(
+        encoder=tiny_bert,
+        text_dim=32,
+        embedding_dim=32,
+        width=32,
+        layers=2,
+        local_layers=1,
+        heads=2,
+        feedforward=32,
+        decoder_layers=decoder_layers,
+    )
+    return Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()

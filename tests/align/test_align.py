@@ -113,6 +113,23 @@ def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(
         align([toy_set], out, tiny_bert, replace(QUICK, steps=41), quiet=True)
 
 
+def test_first_stages_of_another_run_are_taken_over(
+    run: tuple[Path, AlignResult], toy_set: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    """A run that starts from another one ends where it would have ended by itself."""
+    out, first = run
+    begun = replace(QUICK, start=str(out))
+    result = align([toy_set], tmp_path / "again", tiny_bert, begun, quiet=True)
+    assert (tmp_path / "again" / "segments.jsonl").read_text() == (out / "segments.jsonl").read_text()
+    assert result.report["losses"] == {"align": first.report["losses"]["align"]}
+    assert torch.equal(WordPatch.load(result.patch).rows, WordPatch.load(first.patch).rows)
+    assert result.report["retrieval"]["before"] == first.report["retrieval"]["before"]
+    with pytest.raises(MateError, match="other seed"):
+        align([toy_set], tmp_path / "seed", tiny_bert, replace(begun, seed=1), quiet=True)
+    with pytest.raises(MateError, match="no finished run"):
+        align([toy_set], tmp_path / "none", tiny_bert, replace(QUICK, start=str(tmp_path)), quiet=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.align.conftest import tiny_aligner
 
-from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.aligner import Aligner
 from mate.align.grounding import JointMethod, _gradient, _Reader, ground, held_still, joint_of_feature, word_queries
 from mate.align.heatmap import draw, heat_bar, pooled, segment_bar, write_png
 from mate.errors import MateError
 from mate.motion.features import LAYOUT
-from mate.text.encoder import TextEncoder
 from mate.text.split_cache import from_texts
 
 TEXT = "a person walks left, then waves right"
@@ -22,19 +22,7 @@ FRAMES = 66
 
 @pytest.fixture(scope="module")
 def aligner(tiny_bert: str) -> Aligner:
-    torch.manual_seed(0)
-    config = AlignerConfig(
-        encoder=tiny_bert,
-        text_dim=32,
-        embedding_dim=32,
-        width=32,
-        layers=2,
-        local_layers=1,
-        heads=2,
-        feedforward=32,
-        decoder_layers=1,
-    )
-    return Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
+    return tiny_aligner(tiny_bert)
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +76,8 @@ def test_the_frames_are_the_models_own_attention(aligner: Aligner, motion: np.nd
 
 def test_only_the_joint_that_is_read_gets_a_share(tiny_bert: str, motion: np.ndarray) -> None:
     """A model that looks at the left wrist's numbers alone owes everything to it."""
-    torch.manual_seed(1)
-    config = AlignerConfig(
-        encoder=tiny_bert, text_dim=32, embedding_dim=32, width=32, layers=2, local_layers=1, heads=2, feedforward=32
-    )
-    aligner = Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
-    wrist = torch.from_numpy(joint_of_feature() == 20).repeat(config.stride)
+    aligner = tiny_aligner(tiny_bert, seed=1, decoder_layers=2)
+    wrist = torch.from_numpy(joint_of_feature() == 20).repeat(aligner.config.stride)
     with torch.no_grad():
         first: torch.nn.Linear = aligner.motion.embed[0]  # type: ignore[assignment]
         first.weight.mul_(wrist)

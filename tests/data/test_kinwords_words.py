@@ -19,12 +19,14 @@ from mate.data.kinwords.grammar import (
     NEGATIONS,
     NEGATIONS_UNSEEN,
     SUBJECTS_UNSEEN,
+    Phrase,
     held_out_in,
     ing,
     third,
     training_wordings,
     vocabulary,
 )
+from mate.data.kinwords.grammar import caption as write_caption
 from mate.data.kinwords.program import (
     ALONE,
     COMMON,
@@ -267,3 +269,31 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> N
         whole = b"".join(str(path.relative_to(folder)).encode() + path.read_bytes() for path in files)
         digests.add(hashlib.sha256(whole).hexdigest())
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "participle"),
+    [
+        ("tip", "tipping"), ("describe", "describing"), ("shut", "shutting"), ("frolic", "frolicking"), ("patrol", "patrolling"),
+        ("lie", "lying"), ("tiptoe", "tiptoeing"), ("be", "being"), ("bow", "bowing"), ("lower", "lowering"), ("raise", "raising"),
+        ("box", "boxing"), ("lean", "leaning"), ("kneel", "kneeling"),
+    ],
+)  # fmt: skip
+def test_participles(verb: str, participle: str) -> None:
+    assert ing(verb) == participle
+
+
+def test_verbs_agree_with_the_last_subject() -> None:
+    """ "... after that, they bow and then wave": what follows a pronoun is said of it."""
+    events = [
+        [Phrase(name, {"side": "left"}, (), 0, n, n + 1.0, "body")]
+        for n, name in enumerate(("bow", "clap", "nod", "squat"))
+    ]
+    seen = set()
+    for seed in range(400):
+        text, _, _ = write_caption(events, np.random.default_rng(seed))
+        last = re.search(r"\bthey (?!are)(\w+).*?(?:and then|and finally) (\w+)", text)
+        if last:
+            seen.add(text)
+            assert not last[2].endswith("s"), text
+    assert len(seen) > 20

@@ -1,7 +1,6 @@
 """The table of generators: rows are trained alike, resumed, refused where they differ; its figures follow from the answers."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +22,7 @@ from mate.evaluate.judge import Claim
 from mate.evaluate.row import Measure, events_of, part_of, read_asked, share
 from mate.generate.stages import work_folder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

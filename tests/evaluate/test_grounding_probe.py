@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.align.conftest import tiny_aligner
 from tests.align.conftest import tiny_bert as tiny_bert  # a fixture
 
-from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.aligner import Aligner
 from mate.cli.app import main
 from mate.data.captions import words as words_in
 from mate.errors import MateError
@@ -28,7 +29,6 @@ from mate.evaluate.grounding_continuous import TRIALS, change_times, read_trials
 from mate.evaluate.grounding_joints import movement, share_figures
 from mate.evaluate.grounding_probe import Bootstrap, Measured, grounding_card, measure
 from mate.evaluate.grounding_truth import phrases_of, read_clips
-from mate.text.encoder import TextEncoder
 
 CAPTIONS = ("a person walks left, then waves", "a person waves, then walks left and then jumps", "a person jumps")
 EDGES = ((0.0, 1.5, 3.2), (0.0, 1.0, 2.0, 3.2), (0.0, 3.2))
@@ -60,19 +60,7 @@ def known_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def aligner(tiny_bert: str) -> Aligner:
-    torch.manual_seed(0)
-    config = AlignerConfig(
-        encoder=tiny_bert,
-        text_dim=32,
-        embedding_dim=32,
-        width=32,
-        layers=2,
-        local_layers=1,
-        heads=2,
-        feedforward=32,
-        decoder_layers=1,
-    )
-    return Aligner(config, TextEncoder.from_pretrained(tiny_bert), np.zeros(263), np.ones(263)).eval()
+    return tiny_aligner(tiny_bert)
 
 
 # ---------------------------------------------------------------------- figures with known answers

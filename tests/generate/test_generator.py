@@ -26,6 +26,8 @@ from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 4
 TEXTS = ["a person walks", "someone raises the left hand", "he turns right", "she waves"]
 
@@ -41,15 +43,6 @@ def swaying(frames: int, seed: int) -> np.ndarray:
     joints = pose + 0.03 * np.sin(t * rng.uniform(1, 4, (22, 3)) + rng.uniform(0, 6, (22, 3)))
     joints += t * np.array([0, 0, rng.uniform(0, 1)])
     return restore_bones(joints).astype(np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bits are compared here, and how many threads a matrix product gets may depend on the machine's load."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

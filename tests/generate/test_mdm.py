@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +27,8 @@ from mate.motion.retarget import heading
 from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 4
 TEXTS = ["a person walks", "someone raises the left hand", "he turns right", "she waves"]
 
@@ -49,15 +50,6 @@ def swaying(frames: int, seed: int, turn: float = 0.0) -> np.ndarray:
     joints[..., 0] += np.cumsum(np.sin(angle) * speed / 20, 0)
     joints[..., 2] += np.cumsum(np.cos(angle) * speed / 20, 0)
     return restore_bones(joints).astype(np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bits are compared here, and how many threads a matrix product gets may depend on the machine's load."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """Timelines and changes with a denoiser, on one trained for a few steps: what must stay does, and joins are faded."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tests import motions as make
 
 from mate.cli.app import main
@@ -23,15 +21,9 @@ from mate.generate.timeline import REACH, Step, jumps
 from mate.motion.retarget import heading
 from mate.text.encoder import TextEncoder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = [Step("a person walks", 2.0), Step("someone raises the left hand", 1.45), Step("a person walks", 2.0)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -121,6 +121,8 @@ class AlignConfig:
 
 FROZEN = "frozen"  # the retrieval model after stage 1, in the output folder
 SEGMENTS = "segments.jsonl"
+SETTINGS = "align.json"
+REPORT = "report.json"
 CACHE_BYTES = 1 << 30  # motion features that a training stage keeps in memory
 LOSSES = ("rec", "self", "cross", "align", "sent")
 WORD_LOSSES = {"self", "cross", "align"}
@@ -483,7 +485,7 @@ def align(
             quiet=quiet,
         )
     aligner.eval()
-    before = _evaluations(aligner, data)
+    before = _known_before(config) or _evaluations(aligner, data)
     if first is not None:
         aligner.save_pretrained(out / FROZEN, _frozen_card(names, licenses))
 
@@ -537,7 +539,7 @@ def align(
     report["retrieval"] = {"before": before, "after": _evaluations(aligner, data)}
     report["left_right_cosine"] = lr_cosines
     folder = aligner.save_pretrained(out / "retrieval", _card(report), patch)
-    with atomic_path(out / "report.json") as temporary:
+    with atomic_path(out / REPORT) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return AlignResult(out / "patch.safetensors", folder, report, tuned_folder)
 
@@ -576,8 +578,8 @@ def _jsonable(config: AlignConfig) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config)))
 
 
-def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: AlignConfig) -> None:
-    """Writes the run's settings, or refuses where `out` holds a run with others: stages of two runs must not be mixed."""
+def _settings(data: Sequence[str | Path], encoder: str, config: AlignConfig) -> dict[str, Any]:
+    """What a run was called with, but for what its stages do not depend on."""
     settings = {
         "data": [str(Path(folder).resolve()) for folder in data],
         "encoder": encoder,
@@ -585,7 +587,13 @@ def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: Align
     }
     for free in ("device", "max_minutes", "least_change", "spread"):
         settings["config"].pop(free)
-    path = out / "align.json"
+    return settings
+
+
+def _remember(out: Path, data: Sequence[str | Path], encoder: str, config: AlignConfig) -> None:
+    """Writes the run's settings, or refuses where `out` holds a run with others: stages of two runs must not be mixed."""
+    settings = _settings(data, encoder, config)
+    path = out / SETTINGS
     if path.is_file():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -608,14 +616,13 @@ def _load_start(aligner: Aligner, config: AlignConfig, data: Sequence[str | Path
 
     root = Path(config.start or "")
     try:
-        known = json.loads((root / "align.json").read_text(encoding="utf-8"))
+        known = json.loads((root / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MateError(f"{root} holds no finished run of `mate align`; give its output folder") from error
-    ours = {"data": [str(Path(folder).resolve()) for folder in data], "encoder": encoder}
-    ours |= {name: getattr(config, name) for name in ("segmentation", "splitter", "seed", "flip_sides", "thin")}
-    theirs = {**known, **known["config"]}
-    changed = [name for name, value in ours.items() if theirs.get(name) != value]
-    changed = [name for name in changed if name != "segmentation" or config.segmentation == "semantic"]
+    ours, theirs = ({**one, **one["config"]} for one in (_settings(data, encoder, config), known))
+    first = ["data", "encoder", "splitter", "seed", "flip_sides", "thin"]
+    first += ["segmentation"] if config.segmentation == "semantic" else []
+    changed = [name for name in first if theirs.get(name) != ours[name]]
     if changed:
         raise MateError(f"{root} is a run with other {', '.join(changed)}; its first stages cannot be taken over")
     _, tensors, folder = load_folder(root / FROZEN, "aligner")
@@ -721,6 +728,14 @@ def _segment_item(
     return [
         (uniform_boundaries(units, len(groups)), np.zeros(len(groups), dtype=np.float32), groups) for groups in merged
     ]
+
+
+def _known_before(config: AlignConfig) -> dict[str, Any] | None:
+    """The figures of stage 1 where it is another run's, and that run is finished."""
+    report = Path(config.start or "") / REPORT
+    if config.start is None or not report.is_file():
+        return None
+    return json.loads(report.read_text(encoding="utf-8"))["retrieval"]["before"]
 
 
 def _evaluations(aligner: Aligner, data: Sequence[str | Path]) -> dict[str, Any]:

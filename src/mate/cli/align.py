@@ -95,6 +95,13 @@ def align(
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Control: no word embedding moves, no patch is written (--train nothing).")
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the retrieval model and the segments of this run's output folder: same data, language model and seed.",
+            show_default=False,
+        ),
+    ] = None,
     flip_sides: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Label noise: left and right swapped in this share of training clips."),
@@ -148,6 +155,7 @@ def align(
         losses=tuple(part.strip() for part in losses.split(",") if part.strip()),
         least_change=least_change,
         spread=spread,
+        start=None if start is None else str(start),
         train=kind.value,
         rows=rows.value,
         flip_sides=flip_sides,

@@ -240,17 +240,14 @@ def _generator(model: str, no_patch: bool, device: str) -> tuple[Any, dict[str, 
 @contextmanager
 def _progress(repeats: int) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from mate.cli.progress import progress_bar
 
-    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("sampling", total=None)
+    with progress_bar("sampling") as bar:
         before = 0
 
         def progress(done: int, total: int) -> None:
             nonlocal before
-            bar.update(task, completed=before + done, total=repeats * total)
+            bar(before + done, repeats * total)
             before += total if done >= total else 0
 
         yield progress

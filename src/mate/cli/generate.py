@@ -14,13 +14,11 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
     if total <= 32:
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from mate.cli.progress import progress_bar
 
-    columns = (TextColumn("motions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("motions", total=total)
-        yield lambda done, count: bar.update(task, completed=done, total=count)
+    with progress_bar("motions") as progress:
+        progress(0, total)
+        yield progress
 
 
 def _check_sheet(path: Path) -> None:

@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mate.cli.progress import progress_bar
 from mate.errors import MateError
 
 if TYPE_CHECKING:
@@ -28,18 +27,6 @@ BodyModel = Annotated[
     Path | None, typer.Option(help="Body models for AMASS files: a file or a folder; see docs/data.md.")
 ]
 Mirror = Annotated[bool, typer.Option(help="Also write every clip's mirror image.")]
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error; yields a function of (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _build(

@@ -289,20 +289,12 @@ def _read_motions(folder: Path, prompts: Path, fps: float) -> "list[Probed]":
 
 def _sample(model: str, lengths: list[float], seeds: int, device: str) -> "tuple[list[Probed], dict[str, Any]]":
     """Samples of a model for all probe prompts, with what the card says about it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from mate.checkpoints import resolve
     from mate.cli.probe_words import generator_of
+    from mate.cli.progress import progress_bar
     from mate.evaluate.probes import builtin_prompts, sample_probes
 
     generator, about = generator_of(resolve(model), device)
-    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("sampling", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with progress_bar("sampling") as progress:
         probed = sample_probes(generator, builtin_prompts(), lengths, seeds, progress)
     return probed, about

@@ -26,11 +26,9 @@ def grounding_probe(
         raise MateError(
             f"got --data {len(data)} times; --grounding needs one set of `mate prepare joined` or `mate prepare kinwords`"
         )
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from mate.align.aligner import Aligner
     from mate.checkpoints import WEIGHTS, sha256
+    from mate.cli.progress import progress_bar
     from mate.evaluate.grounding_continuous import read_trials
     from mate.evaluate.grounding_probe import grounding_card, measure, to_markdown
     from mate.evaluate.grounding_truth import read_clips
@@ -38,13 +36,7 @@ def grounding_probe(
     clips = read_clips(data[0], split, limit)
     recordings = read_trials(trials) if trials is not None else []
     aligner = Aligner.from_pretrained(model, device)
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("measuring", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with progress_bar("measuring") as progress:
         found = measure(aligner, clips, SEED, joints, progress)
     card = {
         **grounding_card(found, clips, SEED),

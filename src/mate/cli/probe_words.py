@@ -1,16 +1,16 @@
 """The word probe and the flip test of `mate probe`: one model, several side by side, cards side by side, a page of cards."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mate.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from mate.evaluate.word_prompts import WordPrompt
 
 Card = dict[str, Any]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Asked:
 
 def words(asked: Asked) -> tuple[Card, str]:
     """The card of the word probe, of one or of several, and the same as Markdown."""
+    from mate.evaluate.card import named
     from mate.evaluate.word_probe import read_folder, to_markdown, word_card
     from mate.evaluate.word_rows import side_by_side
     from mate.evaluate.word_rows import to_markdown as rows_to_markdown
 
     prompts = _prompts(asked.prompts)
-    made: dict[str, Card] = {name: _read(path) for name, path in _named(asked.cards)}
+    made: dict[str, Card] = {name: _read(path) for name, path in named(asked.cards).items()}
     if asked.motions is not None:
         name = asked.motions.resolve().name
         made[name] = {**word_card(read_folder(asked.motions, prompts, asked.fps)), "motions_of": name}
@@ -58,16 +59,17 @@ def words(asked: Asked) -> tuple[Card, str]:
 
 def flips(asked: Asked) -> tuple[Card, str]:
     """The card of the flip test, of one or of several, and the same as Markdown."""
+    from mate.evaluate.card import named
     from mate.evaluate.flip import flip_card, flip_rows, flips_of_probe, to_markdown
 
-    made: dict[str, Card] = {name: _read(path) for name, path in _named(asked.cards)}
+    made: dict[str, Card] = {name: _read(path) for name, path in named(asked.cards).items()}
     pairs = [
         (text, events)
         for flip in flips_of_probe()
         for text, events in zip((flip.first, flip.second), flip.shown or flip.events, strict=True)
     ]
     for name, generator, about in _generators(asked, pairs):
-        with _bar(name) as progress:
+        with progress_bar(name) as progress:
             made[name] = {**flip_card(generator, seeds=asked.seeds or 4, progress=progress), **about}
     _one_at_least(made)
     card = flip_rows(made) if len(made) > 1 else next(iter(made.values()))
@@ -76,9 +78,10 @@ def flips(asked: Asked) -> tuple[Card, str]:
 
 def page(cards: Sequence[Path]) -> str:
     """The page of cards of any probe."""
+    from mate.evaluate.card import named
     from mate.evaluate.page import page as page_of
 
-    return page_of({name: _read(path) for name, path in _named(cards)})
+    return page_of({name: _read(path) for name, path in named(cards).items()})
 
 
 def _one_at_least(made: dict[str, Card]) -> None:
@@ -102,18 +105,6 @@ def _prompts(path: Path | None) -> "list[WordPrompt]":
             f"{path}: none of the word probe's prompts; `mate probe --words --write-prompts FILE` writes them"
         )
     return found
-
-
-def _named(cards: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Rows are called after the files."""
-    from mate.errors import MateError
-
-    names = [path.stem for path in cards]
-    if len(set(names)) < len(names):
-        raise MateError(
-            f"two cards are called {max(names, key=names.count)!r}; rows are called after the files: rename one"
-        )
-    return list(zip(names, cards, strict=True))
 
 
 def _read(path: Path) -> Card:
@@ -176,19 +167,7 @@ def generator_of(folder: Path, device: str, patch: bool = True) -> "tuple[Any, C
 def _probed(generator: Any, prompts: "list[WordPrompt]", seeds: int, name: str) -> Card:
     from mate.evaluate.word_probe import sample_words, word_card
 
-    with _bar(f"{name}: sampling") as progress:
+    with progress_bar(f"{name}: sampling") as progress:
         motions = sample_words(generator, prompts, seeds, progress)
-    with _bar(f"{name}: judging") as progress:
+    with progress_bar(f"{name}: judging") as progress:
         return word_card(motions, progress=progress)
-
-
-@contextmanager
-def _bar(title: str) -> "Iterator[Progress]":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

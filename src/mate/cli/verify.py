@@ -14,7 +14,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Read a whole training set and say what is wrong with it. Exit status 1 when something is."""
-    from mate.cli.prepare import progress_bar
+    from mate.cli.progress import progress_bar
     from mate.data.verify import CHECKS
     from mate.data.verify import verify as run
 

@@ -19,9 +19,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.align.aligner import Scoring
-from mate.align.recipe import AlignConfig
+from mate.align.recipe import REPORT, AlignConfig
 from mate.errors import MateError
-from mate.evaluate.card import table, to_json, versions, write_text
+from mate.evaluate.card import run_module, table, to_json, versions, write_text
 from mate.evaluate.metrics import interval
 
 PROTOCOL = "mate-ablation-1"
@@ -124,7 +124,7 @@ def run(
     folder = work / f"{name}-{seed}"
     if not variant.own_data:
         start = work / f"start-{seed}"
-        if not (start / "report.json").is_file():
+        if not (start / REPORT).is_file():
             tell(f"seed {seed}: stages 1 and 2")
             align(data, start, config=replace(PRESET, seed=seed, steps=1), quiet=True)
         config = replace(config, start=str(start))
@@ -286,17 +286,13 @@ def main() -> None:
 
         if threads:
             torch.set_num_threads(threads)
-        try:
-            if not tables:
-                for number in seed or SEEDS:
-                    for name in variant or VARIANTS:
-                        run(name, number, (single, joined), work, results, lambda doing: print(doing, file=sys.stderr))
-            print(to_markdown(read_results(results)))
-        except MateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+        if not tables:
+            for number in seed or SEEDS:
+                for name in variant or VARIANTS:
+                    run(name, number, (single, joined), work, results, lambda doing: print(doing, file=sys.stderr))
+        print(to_markdown(read_results(results)))
 
-    typer.run(command)
+    run_module(command)
 
 
 if __name__ == "__main__":

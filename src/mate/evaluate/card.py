@@ -6,7 +6,7 @@ A card is JSON with everything needed to repeat it: protocol, seeds, hashes of d
 import json
 import platform
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,33 @@ def read_card(path: str | Path) -> dict[str, Any]:
     if missing:
         raise MateError(f"{path} lacks {', '.join(missing)}; write the card again with `mate evaluate -o FILE`")
     return card
+
+
+def named(cards: Sequence[Path]) -> dict[str, Path]:
+    """Cards by the names of their rows, which are called after the files.
+
+    Raises:
+        MateError: two files have one name.
+    """
+    names = [path.stem for path in cards]
+    if len(set(names)) < len(names):
+        raise MateError(
+            f"two cards are called {max(names, key=names.count)!r}; rows are called after the files: rename one"
+        )
+    return dict(zip(names, cards, strict=True))
+
+
+def run_module(command: Callable[..., None]) -> None:
+    """Runs the command line of a module (`python -m mate.evaluate...`); what a user did wrong is one line, and exit status 2."""
+    import sys
+
+    import typer
+
+    try:
+        typer.run(command)
+    except MateError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
 
 
 # ---------------------------------------------------------------------- shares and tables

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.evaluate.card import table
+from mate.evaluate.card import run_module, table
 from mate.evaluate.compare import sign_flip
 from mate.evaluate.generators import ENCODERS, GENERATORS, read_row
 from mate.evaluate.metrics import interval
@@ -292,13 +292,9 @@ def main() -> None:
     def show(
         rows: Annotated[list[Path], typer.Argument(help="Rows of `mate train table`, or folders of them.")],
     ) -> None:
-        try:
-            print(to_markdown(read_rows(rows)))
-        except MateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+        print(to_markdown(read_rows(rows)))
 
-    typer.run(show)
+    run_module(show)
 
 
 if __name__ == "__main__":

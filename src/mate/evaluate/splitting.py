@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mate.errors import MateError
+from mate.evaluate.card import run_module
 from mate.text.subtexts import SubText, split
 
 Span = tuple[int, int]
@@ -105,7 +106,7 @@ def main() -> None:
                 found = quality(group)
                 print(f"| {name} | {found.captions} | {found.exact:.3f} | {found.boundary_f1:.3f} |")
 
-    typer.run(run)
+    run_module(run)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mate.errors import MateError
-from mate.evaluate.card import read_card, show_rate, table
+from mate.evaluate.card import named, read_card, run_module, show_rate, table
 from mate.evaluate.compare import check_comparable, compare
 from mate.evaluate.protocol import BETTER
 
@@ -100,16 +100,9 @@ def main() -> None:
     import typer
 
     def run(cards: Annotated[list[Path], typer.Argument(help="Result cards of `mate evaluate`.")]) -> None:
-        try:
-            names = [path.stem for path in cards]
-            if len(set(names)) < len(names):
-                raise MateError(f"two cards are called {max(names, key=names.count)}; rows are called after the files")
-            print(side_by_side({name: read_card(path) for name, path in zip(names, cards, strict=True)}))
-        except MateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+        print(side_by_side({name: read_card(path) for name, path in named(cards).items()}))
 
-    typer.run(run)
+    run_module(run)
 
 
 if __name__ == "__main__":

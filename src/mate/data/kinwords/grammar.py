@@ -105,13 +105,14 @@ COUNTS = {
     5: ("five times",),
 }
 
+# Verbs of several syllables whose last consonant doubles; with one syllable all do that end like "hop".
 DOUBLED = frozenset(
     {
-        "run", "jog", "sit", "put", "nod", "hop", "skip", "squat", "step", "clap", "get", "spin", "drop", "dip", "stop",
-        "hug", "hit", "let", "sidestep", "zigzag", "swim", "wag", "flap", "slap", "plop", "jab", "bob", "scan", "backstep", "begin",
-        "chug", "crab", "fan", "flag", "grab", "grip", "gun", "leg", "pad", "plod", "prop", "rip", "set", "snap", "spot", "whip", "zip",
+        "sidestep", "zigzag", "backstep", "begin", "admit", "submit", "transmit", "confer", "forget", "offset", "outrun", "dogtrot",
+        "footslog", "sideslip", "wigwag", "dogleg", "overtop", "patrol", "slingshot",
     }
 )  # fmt: skip
+_ONE_SYLLABLE = re.compile(r"[^aeiou]*(?:qu)?[aeiou][^aeiouwxy]")
 THIRD = {"be": "is", "do": "does", "go": "goes", "have": "has"}
 # Words that no frame or joint is about.
 SILENT = frozenset(
@@ -188,11 +189,13 @@ def third(verb: str) -> str:
 
 def ing(verb: str) -> str:
     """walk -> walking."""
-    if verb in DOUBLED:
+    if verb in DOUBLED or _ONE_SYLLABLE.fullmatch(verb):
         return verb + verb[-1] + "ing"
+    if verb.endswith("ic"):
+        return verb + "king"
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
-    if verb.endswith("e") and not verb.endswith(("ee", "oe", "be")):
+    if verb.endswith("e") and not verb.endswith(("ee", "oe")) and verb != "be":
         return verb[:-1] + "ing"
     return verb + "ing"
 
@@ -357,12 +360,12 @@ def caption(
     for piece in filter(None, _SLOT.split(pattern)):
         if piece == "{s}":
             pieces.append((subject, None))
+            form = "third"
         elif piece == "{p}":
             pieces.append((pronoun, None))
             form = "base" if pronoun == "they" else "third"
         elif piece[0] == "{":
             pieces += events[int(piece[1])]["ing" if "ing" in piece else form]
-            form = "third"
         else:
             pieces.append((piece, None))
     text = ""
