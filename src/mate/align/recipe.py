@@ -425,6 +425,7 @@ def align(
     encoder: str = DEFAULT_MODEL,
     config: AlignConfig | None = None,
     quiet: bool = False,
+    evaluated: Sequence[str] = ("val", "test"),
 ) -> AlignResult:
     """Aligns a language model's motion words to motion.
 
@@ -434,6 +435,7 @@ def align(
     Args:
         data: folders in HumanML3D's layout.
         encoder: the language model, as `TextEncoder.from_pretrained` takes it.
+        evaluated: the splits on which the report gives retrieval figures, before and after.
 
     Raises:
         MateError: the data or the language model cannot be used, or `out` holds a run with other settings.
@@ -485,7 +487,7 @@ def align(
             quiet=quiet,
         )
     aligner.eval()
-    before = _known_before(config) or _evaluations(aligner, data)
+    before = _known_before(config, evaluated) or _evaluations(aligner, data, evaluated)
     if first is not None:
         aligner.save_pretrained(out / FROZEN, _frozen_card(names, licenses))
 
@@ -536,7 +538,7 @@ def align(
     patch, tuned_folder = finish(aligner, stage.tuned, vocabulary, source, out, config, report, own)
     aligner.eval()
     lr_cosines["after"] = left_right_cosines(language)
-    report["retrieval"] = {"before": before, "after": _evaluations(aligner, data)}
+    report["retrieval"] = {"before": before, "after": _evaluations(aligner, data, evaluated)}
     report["left_right_cosine"] = lr_cosines
     folder = aligner.save_pretrained(out / "retrieval", _card(report), patch)
     with atomic_path(out / REPORT) as temporary:
@@ -730,18 +732,19 @@ def _segment_item(
     ]
 
 
-def _known_before(config: AlignConfig) -> dict[str, Any] | None:
-    """The figures of stage 1 where it is another run's, and that run is finished."""
+def _known_before(config: AlignConfig, splits: Sequence[str]) -> dict[str, Any] | None:
+    """The figures of stage 1 where it is another run's that is finished and has them."""
     report = Path(config.start or "") / REPORT
     if config.start is None or not report.is_file():
         return None
-    return json.loads(report.read_text(encoding="utf-8"))["retrieval"]["before"]
+    known = json.loads(report.read_text(encoding="utf-8"))["retrieval"]["before"]
+    return {name: known[name] for name in splits} if known.keys() >= set(splits) else None
 
 
-def _evaluations(aligner: Aligner, data: Sequence[str | Path]) -> dict[str, Any]:
-    """The retrieval figures on validation and test splits, where there are any."""
+def _evaluations(aligner: Aligner, data: Sequence[str | Path], splits: Sequence[str]) -> dict[str, Any]:
+    """The retrieval figures on those of the splits that are there."""
     found = {}
-    for name in ("val", "test"):
+    for name in splits:
         try:
             corpus = Corpus.open(data, name)
         except MateError:

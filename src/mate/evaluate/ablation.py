@@ -126,10 +126,10 @@ def run(
         start = work / f"start-{seed}"
         if not (start / REPORT).is_file():
             tell(f"seed {seed}: stages 1 and 2")
-            align(data, start, config=replace(PRESET, seed=seed, steps=1), quiet=True)
+            align(data, start, config=replace(PRESET, seed=seed, steps=1), quiet=True, evaluated=())
         config = replace(config, start=str(start))
     tell(f"{name}, seed {seed}")
-    report = align(data, folder, config=config, quiet=True).report
+    report = align(data, folder, config=config, quiet=True, evaluated=()).report
     figures = measure(folder, data)
     row = {
         "protocol": PROTOCOL,
