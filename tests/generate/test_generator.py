@@ -12,6 +12,7 @@ import torch
 
 from mate.checkpoints import CARD, CONFIG, WEIGHTS, from_pretrained
 from mate.cli.app import main
+from mate.cli.train import stage_steps
 from mate.data.batch import collate
 from mate.data.build import write_dataset
 from mate.data.dataset import Caption, Sample, open_dataset
@@ -412,3 +413,14 @@ def test_a_sheet_shows_every_motion(folder: Path, tmp_path: Path, capsys: pytest
     assert main([*command, "-o", str(tmp_path / "other"), "--sheet", str(tmp_path / "sheet.bmp")]) == 2
     assert "expected a .png" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_steps_of_stages() -> None:
+    stages = ("vq", "masked")
+    assert stage_steps(None, stages) == {}
+    assert stage_steps("7", stages) == {"vq": 7, "masked": 7}
+    assert stage_steps("masked=7", stages) == {"masked": 7}
+    assert stage_steps("masked=7, vq=2", stages) == {"masked": 7, "vq": 2}
+    for wrong in ("0", "x", "", "other=3", "masked=", "masked=0", "3,masked=2", "2,3"):
+        with pytest.raises(MateError, match="--steps"):
+            stage_steps(wrong, stages)

@@ -647,13 +647,8 @@ def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
 @torch.no_grad()
 def _pooled(language: TextEncoder, captions: list[str], config: AlignConfig) -> Tensor:
     """The frozen language model's pooled vectors of all captions, (number of captions, D), short ones together."""
-    order = sorted(range(len(captions)), key=lambda n: len(captions[n]))
-    pooled = torch.zeros(len(captions), language.dim)
-    for start in range(0, len(order), 64):
-        chosen = order[start : start + 64]
-        with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
-            pooled[chosen] = language.encode([captions[n] for n in chosen], truncate=True).pooled.float().cpu()
-    return pooled
+    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
+        return language.pooled(captions, batch_size=64)
 
 
 def _segments(

@@ -83,11 +83,9 @@ def _sides(aligner: Aligner, texts: list[str], motions: Tensor) -> float | None:
 
 def _encode(aligner: Aligner, texts: list[str]) -> Tensor:
     """f^t of texts that may repeat, (len(texts), D)."""
-    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    distinct = sorted(set(texts))
     place = {text: n for n, text in enumerate(distinct)}
-    pooled = torch.cat(
-        [aligner.text_encoder.encode(distinct[n : n + 64], truncate=True).pooled for n in range(0, len(distinct), 64)]
-    )
+    pooled = aligner.text_encoder.pooled(distinct, 64).to(aligner.device)
     return aligner.project_text(pooled)[[place[text] for text in texts]]
 
 

@@ -1,7 +1,8 @@
 """`mate train`: generators, evaluators, and the table of generators with and without motion-aligned words."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,7 +70,10 @@ def generator(
     minutes_length: Annotated[
         float | None, typer.Option(help="End the length predictor's training after so many minutes.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of every chosen stage, instead of the preset's.")] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(help="Steps instead of the preset's: a number for every chosen stage, or STAGE=N with commas."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu or cuda (default: the preset's).")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
@@ -97,11 +101,8 @@ def generator(
     if threads:
         torch.set_num_threads(threads)
     changes = {"seed": seed} | ({"device": device} if device else {})
-    if steps is not None:
-        if steps < 1:
-            raise MateError(f"got --steps {steps}, expected 1 or more")
-        changes["steps"] = steps
     known = momask.STAGES if kind == "momask" else mdm.STAGES
+    own: dict[str, dict[str, Any]] = {f"train_{name}": {"steps": n} for name, n in stage_steps(steps, known).items()}
     budgets = {
         "vq": minutes_vq,
         "decoder": minutes_decoder,
@@ -110,26 +111,26 @@ def generator(
         "denoiser": minutes_denoiser,
         "length": minutes_length,
     }
-    ends = {}
     for name, minutes in budgets.items():
         if minutes is not None:
             if name not in known:
                 raise MateError(f"got --minutes-{name}, but {kind} has the stages {', '.join(known)}")
             if minutes <= 0:
                 raise MateError(f"got --minutes-{name} {minutes:g}, expected more than 0")
-            ends[f"train_{name}"] = minutes
+            own.setdefault(f"train_{name}", {})["max_minutes"] = minutes
+
     stages = known if stage == "all" else [part.strip() for part in stage.split(",")]
     told = " ".join(["mate", *sys.argv[1:]])
     if kind == "momask":
         config = momask_settings.with_training(momask_settings.preset(preset), **changes)
-        config = replace(config, **{n: replace(getattr(config, n), max_minutes=m) for n, m in ends.items()})
+        config = replace(config, **{name: replace(getattr(config, name), **change) for name, change in own.items()})
         reports = momask.train_generator(
             data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
             balance=balance, phases=phases, init=init, stages=stages, command=told,
         )  # fmt: skip
     else:
         config = mdm_settings.with_training(mdm_settings.preset(preset), **changes)
-        config = replace(config, **{n: replace(getattr(config, n), max_minutes=m) for n, m in ends.items()})
+        config = replace(config, **{name: replace(getattr(config, name), **change) for name, change in own.items()})
         reports = mdm.train_generator(
             data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
             balance=balance, init=init, stages=stages, command=told,
@@ -143,6 +144,32 @@ def generator(
             losses = ", ".join(f"{key} {value:.4g}" for key, value in report.losses.items())
             typer.echo(f"{name}: {report.steps} steps, {report.seconds / 60:.1f} min, {losses}")
         typer.echo(f"model: {out}")
+
+
+def stage_steps(given: str | None, known: Sequence[str]) -> dict[str, int]:
+    """`--steps`: "800" for every stage, or "masked=800,residual=200".
+
+    Raises:
+        MateError: no such stage, or no number of at least 1.
+    """
+    from mate.errors import MateError
+
+    if given is None:
+        return {}
+    entries = [part.strip().rpartition("=") for part in given.split(",")]
+    for name, equals, number in entries:
+        if (
+            not number.isdigit()
+            or int(number) < 1
+            or bool(equals) != (name in known)
+            or (not equals and len(entries) > 1)
+        ):
+            raise MateError(
+                f"got --steps {given!r}, expected a number of at least 1, or STAGE=N with commas, of {', '.join(known)}"
+            )
+    if not entries[0][1]:
+        return dict.fromkeys(known, int(entries[0][2]))
+    return {name: int(number) for name, _, number in entries}
 
 
 @train.command()

@@ -167,12 +167,7 @@ class Captions:
 
     @torch.no_grad()  # not inference mode: these tensors take part in training
     def _pool(self) -> Tensor:
-        order = sorted(range(len(self.texts)), key=lambda i: len(self.texts[i]))  # like lengths share a batch
-        pooled = torch.empty(len(order), self.encoder.dim)
-        for start in range(0, len(order), 256):
-            part = order[start : start + 256]
-            pooled[part] = self.encoder.encode([self.texts[i] for i in part], truncate=True).pooled.float().cpu()
-        return pooled
+        return self.encoder.pooled(self.texts)
 
 
 def encoder_sha256(encoder: TextEncoder) -> str:

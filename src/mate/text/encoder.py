@@ -91,6 +91,7 @@ class TextEncoder:
         model_id: what it was loaded from.
         model: the language model itself; its word embeddings are the only thing that ever changes.
         dim: D of `pooled`. token_dim: D' of `tokens`. max_tokens: the longest text it takes, special tokens included.
+        head: (B, D) -> (B, D), what `pooled` goes through last (`mate.text.distill.TextHead`); None: nothing.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class TextEncoder:
         self.model_id, self.family = model_id, family
         self.dim, self.token_dim, self.max_tokens = dim, token_dim, max_tokens
         self.pad_id, self.pooling, self.normalize = pad_id, pooling, normalize
+        self.head: nn.Module | None = None
         self._patch: PatchHandle | None = None
         self._table_sha256: str | None = None
         self.freeze()
@@ -183,13 +185,18 @@ class TextEncoder:
             self._table_sha256 = tensor_sha256(self.table.float())
         return self._table_sha256
 
+    @property
+    def patched(self) -> bool:
+        """Whether a word patch is in place."""
+        return self._patch is not None and self._patch.applied
+
     def apply(self, patch: "str | Path | WordPatch") -> PatchHandle:
         """Puts a word patch in place; `handle.revert()` takes it out.
 
         Raises:
             MateError: the patch is for another model, or one is in place already.
         """
-        if self._patch is not None and self._patch.applied:
+        if self.patched:
             raise MateError(f"{self.model_id} is patched already; revert that patch first")
         sha256 = self.table_sha256  # of the base table: read before it changes
         loaded = patch if isinstance(patch, WordPatch) else WordPatch.load(patch)
@@ -272,7 +279,8 @@ class TextEncoder:
             states = self.model(tokens.ids, tokens.mask)
         else:
             states = self.model(input_ids=tokens.ids, attention_mask=tokens.mask.long()).last_hidden_state
-        return TextFeatures(self._pool(states, tokens.mask), states, tokens.mask)
+        pooled = self._pool(states, tokens.mask)
+        return TextFeatures(pooled if self.head is None else self.head(pooled), states, tokens.mask)
 
     def encode(self, texts: Sequence[str], batch_size: int = 64, truncate: bool = False) -> TextFeatures:
         """Features of B texts: pooled (B, D), tokens (B, L, D'), mask (B, L) True = valid.
@@ -292,6 +300,19 @@ class TextEncoder:
         return TextFeatures(
             *(torch.cat([getattr(part, name) for part in parts]) for name in ("pooled", "tokens", "mask"))
         )
+
+    def pooled(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+        """The pooled vectors of many texts, (M, D) float32 on the CPU; short and long ones are encoded apart, over-long ones cut.
+
+        Raises:
+            MateError: no texts, or an empty one.
+        """
+        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        found = torch.empty(len(order), self.dim)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            found[part] = self.encode([texts[n] for n in part], batch_size, truncate=True).pooled.float().cpu()
+        return found
 
     def word_features(self, texts: Sequence[str], truncate: bool = False) -> WordFeatures:
         """One contextual vector a word: the mean over its pieces, found by character offsets."""

@@ -219,7 +219,7 @@ class MoMaskConfig:
     train_length: TrainConfig = field(default_factory=TrainConfig)
 
 
-_LAPTOP_TEXT = TextConfig(hidden=256, dropout=0.1, noise=0.15)
+_LAPTOP_TEXT = TextConfig(hidden=256, dropout=0.1, noise=0.3)
 
 _LAPTOP = MoMaskConfig(
     quantizer=QuantizerConfig(dim=128, layers=5),
