@@ -28,6 +28,7 @@ from mate.evaluate.run import sampled
 from mate.evaluate.subjects import CHUNK, Clip, fact_of, read_clips, sample
 from mate.evaluate.tables import side_by_side
 from mate.formats.save import save_motion
+from mate.motion.layout import HUMANML3D_FEATURES
 from mate.motion.motion import Motion
 from mate.motion.retarget import resample
 
@@ -240,6 +241,7 @@ class Counting:
     """A stand-in for a generator: what it makes shows (seed, number, length); what it was asked is kept."""
 
     fps, min_seconds, max_seconds = 20.0, 1.0, 9.8
+    spec = HUMANML3D_FEATURES
 
     def __init__(self) -> None:
         self.asked: list[list[float]] = []

@@ -1,19 +1,25 @@
-"""The commands of docs/recipes.md, walked through on a made-up folder in HumanML3D's layout, with tiny language models and sizes."""
+"""The commands of docs/recipes.md, walked through on made-up folders of HumanML3D's and KIT-ML's form, with tiny models and sizes."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from tests import kit
 from tests import motions as make
-from tests.text.conftest import tiny_model
+from tests.evaluate.t2m_files import write_release
+from tests.text.conftest import VOCABULARY, tiny_model
 
 from mate.cli.app import main
 from mate.data.build import write_dataset
 from mate.data.dataset import Caption, Sample
-from mate.evaluate.generator_table import read_rows
+from mate.evaluate import own_recipe
+from mate.evaluate.generator_table import read_rows, to_markdown
 from mate.generate.mdm import config as mdm
 from mate.generate.momask import config as momask
+from mate.text.encoder import TextEncoder
+from mate.text.patch import WordPatch
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 
@@ -47,10 +53,10 @@ def dry(words: list[str], places: dict[str, str]) -> list[str]:
     for before, word in zip(["", *words], words, strict=False):
         if skip:
             skip = False
-        elif word in ("--evaluator", "--glove"):
+        elif word in ("--evaluator", "--glove") and "checkpoints/kit" not in places:
             skip = True
         elif before == "--preset":
-            kind = mdm if "mdm" in words else momask
+            kind = own_recipe if words[1] == "evaluator" else mdm if "mdm" in words else momask
             assert kind.preset(word), "the page's preset is there"
             out.append("tiny")
         elif before == "--device":
@@ -59,10 +65,13 @@ def dry(words: list[str], places: dict[str, str]) -> list[str]:
             for name, place in places.items():
                 word = word.replace(name, place)
             out.append(word)
-    small = (
-        ["--retrieval-steps", "1", "--batch-size", "4"] if words[0] == "align" else ["--seeds", "1", "--words", "500"]
-    )
-    return [*out, "--steps", "1", *small]
+    small = {
+        "align": ["--steps", "1", "--retrieval-steps", "1", "--batch-size", "4"],
+        "train table": ["--steps", "1", "--seeds", "1", "--words", "500"],
+        "train evaluator": ["--steps", "1"],
+        "evaluate": ["--repeats", "1"],
+    }
+    return [*out, *next((more for start, more in small.items() if " ".join(words).startswith(start)), [])]
 
 
 @pytest.mark.slow
@@ -88,6 +97,41 @@ def test_from_the_data_to_the_table(
     tables = [folder for folder in sorted((tmp_path / "results").iterdir()) if folder.is_dir()]
     made = [key for folder in tables for key in read_rows([folder])]
     assert sorted(made) == sorted((row, name) for row in rows for name in ("frozen", "patch"))
+
+
+@pytest.mark.slow
+def test_from_kits_folder_to_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command of the section, the first and the last too; the released form of evaluator with made-up weights."""
+    language = tiny_model("clip", tmp_path / "language")
+    plain = TextEncoder.from_pretrained(str(language))
+    ids, table = torch.tensor([VOCABULARY.index("left")]), plain.table.detach()
+    WordPatch.from_tables(
+        table, ids, table[ids] + 0.5, base_model=plain.model_id, training_data="none", license="CC0-1.0", version="0"
+    ).save(tmp_path / "patch.safetensors")
+    places = {
+        "KIT-ML": str(kit.write_published(tmp_path / "KIT-ML", {"train": 8, "test": 36}, frames=60)),
+        "checkpoints/kit": str(write_release(tmp_path / "released", 251)),
+        "runs/align-clip/patch.safetensors": str(tmp_path / "patch.safetensors"),
+        "openai/clip-vit-base-patch32": str(language),
+        "data/": f"{tmp_path}/data/",
+        "runs/": f"{tmp_path}/runs/",
+        "results/": f"{tmp_path}/results/",
+    }
+    walked = [dry(words, places) for words in commands("KIT-ML")]
+    for words in walked:
+        words = [str(tmp_path / "released" / "glove") if word == "glove" else word for word in words]
+        assert main(words) == 0, (words, capsys.readouterr().err)
+    assert [words[:2] for words in walked[:3]] == [["prepare", "kit"], ["train", "evaluator"], ["train", "table"]]
+    cards = read_rows([tmp_path / "results" / "momask-kit", tmp_path / "results" / "mdm-kit"])
+    assert sorted(cards) == [(kind, name) for kind in ("mdm", "momask") for name in ("frozen", "patch")]
+    for rows in cards.values():
+        measured = rows[0]["measured"]
+        assert measured["left_out"] and "single_events" not in measured
+        [own] = measured["sets"].values()
+        assert own["clips"] == 36 and len(own["figures"]) == 2
+        assert {"R@1", "R@3", "FID", "MM-Dist"} <= next(iter(own["figures"].values()))["made"].keys()
+    printed = capsys.readouterr().out
+    assert "left out on KIT-ML's" in to_markdown(cards) and "left out on KIT-ML's" in " ".join(printed.split())
 
 
 def test_the_presets_of_the_page_are_the_released_ones() -> None:

@@ -30,7 +30,7 @@ STEPS, GUIDANCE, RESIDUAL_GUIDANCE = 10, 4.0, 5.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a release: `dim` code dimension, `width` of convolutions, `latent` of transformers."""
+    """Sizes of a release: `dim` code dimension, `width` of convolutions, `latent` of transformers, `features` a frame (KIT-ML: 251)."""
 
     codes: int = 64
     dim: int = 16
@@ -42,6 +42,7 @@ class Sizes:
     heads: int = 4
     blocks: int = 2
     clip: int = 12
+    features: int = 263
 
 
 TINY = Sizes()
@@ -56,7 +57,7 @@ def shapes(sizes: Sizes, share: bool = True) -> dict[str, dict[str, tuple[int, .
     def conv(name: str, inputs: int, outputs: int, kernel: int) -> None:
         vq.update({f"{name}.weight": (outputs, inputs, kernel), f"{name}.bias": (outputs,)})
 
-    for side, first, last in (("encoder", 263, s.dim), ("decoder", s.dim, 263)):
+    for side, first, last in (("encoder", s.features, s.dim), ("decoder", s.dim, s.features)):
         conv(f"{side}.model.0", first, s.width, 3)
         for level in (2, 3):
             conv(
@@ -139,9 +140,9 @@ def text_vectors(sizes: Sizes) -> torch.Tensor:
     return torch.from_numpy(numbers("texts", (2, sizes.clip)))
 
 
-def motion() -> torch.Tensor:
-    """(1, 40, 263) normalised features."""
-    return torch.from_numpy(numbers("motion", (1, 40, 263)))
+def motion(sizes: Sizes) -> torch.Tensor:
+    """(1, 40, D) normalised features."""
+    return torch.from_numpy(numbers("motion", (1, 40, sizes.features)))
 
 
 def uniform(sample: int, purpose: str, step: int, shape: tuple[int, int]) -> torch.Tensor:
@@ -151,7 +152,7 @@ def uniform(sample: int, purpose: str, step: int, shape: tuple[int, int]) -> tor
 
 
 def write_release(folder: Path, sizes: Sizes = TINY, share: bool = True) -> Path:
-    """Writes the checkpoints in the release's layout; returns `folder`."""
+    """Writes the checkpoints in the release's layout; returns `folder`. That for KIT-ML has no length estimator."""
     s, known = sizes, shapes(sizes, share)
     vq = {
         "nb_code": s.codes,
@@ -190,7 +191,7 @@ def write_release(folder: Path, sizes: Sizes = TINY, share: bool = True) -> Path
         ),
         ("length_estimator", "finest.tar", "estimator", "length", None),
     )
-    for name, file, key, network, options in files:
+    for name, file, key, network, options in files if s.features == 263 else files[:-1]:
         (folder / name / "model").mkdir(parents=True)
         state = {**weights(network, known[network]), **_positions(network, s)}
         torch.save({key: state, "ep": 3, "best_fid": np.float64(0.1)}, folder / name / "model" / file)
@@ -198,8 +199,8 @@ def write_release(folder: Path, sizes: Sizes = TINY, share: bool = True) -> Path
             lines = ["------------ Options -------------", *(f"{k}: {v}" for k, v in options.items())]
             (folder / name / "opt.txt").write_text("\n".join([*lines, "-------------- End ----------------", ""]))
     (folder / TOKENISER / "meta").mkdir()
-    np.save(folder / TOKENISER / "meta" / "mean.npy", numbers("mean", (263,)))
-    np.save(folder / TOKENISER / "meta" / "std.npy", np.abs(numbers("std", (263,))) + 0.1)
+    np.save(folder / TOKENISER / "meta" / "mean.npy", numbers("mean", (s.features,)))
+    np.save(folder / TOKENISER / "meta" / "std.npy", np.abs(numbers("std", (s.features,))) + 0.1)
     return folder
 
 
@@ -241,7 +242,7 @@ def reference(checkout: Path, sizes: Sizes = TINY, share: bool = True) -> dict[s
         shared_codebook=False,
         quantize_dropout_prob=0.2,
     )
-    vq = RVQVAE(opt, 263, s.codes, s.dim, s.dim, 2, 2, s.width, s.depth, 3, "relu", None)
+    vq = RVQVAE(opt, s.features, s.codes, s.dim, s.dim, 2, 2, s.width, s.depth, 3, "relu", None)
     common = {
         "code_dim": s.dim,
         "cond_mode": "text",
@@ -296,7 +297,7 @@ def reference(checkout: Path, sizes: Sizes = TINY, share: bool = True) -> dict[s
             scaled = residual.forward_with_cond_scale(history, q, vectors, padding, cond_scale=RESIDUAL_GUIDANCE)
             out[f"residual_{q}"] = scaled.transpose(1, 2)
         out["length"] = length(vectors)
-        codes, _ = vq.encode(motion())
+        codes, _ = vq.encode(motion(s))
         out["encoded"] = codes
         out["decoded"] = vq.forward_decoder(codes)
         for samples in ([0], [1], [0, 1]):

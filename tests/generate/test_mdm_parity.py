@@ -22,16 +22,16 @@ from torch import Tensor
 
 from mate.errors import MateError
 from mate.generate.mdm.config import DenoiserConfig, MDMConfig, SamplingConfig, preset
-from mate.generate.mdm.convert import NAMES, convert_checkpoint, convert_state, load_denoiser, reference_config
+from mate.generate.mdm.convert import NAMES, SPECS, convert_checkpoint, convert_state, load_denoiser, reference_config
 from mate.generate.mdm.diffusion import betas, kept_signal, scheduler
-from mate.generate.mdm.model import FPS, MDMGenerator
+from mate.generate.mdm.model import MDMGenerator
 
 TOLERANCE = 1e-4
 
 
-def reference_shapes(config: DenoiserConfig, text_dim: int) -> dict[str, tuple[int, ...]]:
+def reference_shapes(config: DenoiserConfig, text_dim: int, features: int = 263) -> dict[str, tuple[int, ...]]:
     """The tensors of the reference with such sizes, by the names in its checkpoints."""
-    width, ff, features = config.width, config.ff, 263
+    width, ff = config.width, config.ff
     kind = "Encoder" if config.architecture == "encoder" else "Decoder"
     parts = {
         "input_process.poseEmbedding": (width, features),
@@ -59,7 +59,7 @@ def reference_shapes(config: DenoiserConfig, text_dim: int) -> dict[str, tuple[i
 
 def converted(case: dict[str, Any]) -> MDMGenerator:
     config = reference_config({**case, **SIZES})
-    config = replace(config, denoiser=replace(config.denoiser, ff=SIZES["ff"]), max_seconds=FRAMES / FPS)
+    config = replace(config, denoiser=replace(config.denoiser, ff=SIZES["ff"]), max_seconds=FRAMES / 20.0)
     given = inputs(case)
     model = MDMGenerator(config, text_dim=given["text"].shape[-1]).eval()
     load_denoiser(model, seeded_state(reference_shapes(config.denoiser, given["text"].shape[-1])), "the seeded weights")
@@ -162,19 +162,21 @@ def test_checkpoints_of_other_tasks_are_refused(args: dict[str, Any], told: str)
         reference_config(args)
 
 
-def test_a_checkpoint_becomes_a_folder(tmp_path: Any) -> None:
+@pytest.mark.parametrize(("dataset", "shape"), [("humanml", (20, 22, 3)), ("kit", (12, 21, 3))])
+def test_a_checkpoint_becomes_a_folder(tmp_path: Any, dataset: str, shape: tuple[int, ...]) -> None:
     """From `model.pt` and `args.json` to a model that samples, by way of files; a changed tensor is refused."""
     import numpy as np
 
     case = {
         "arch": "trans_enc",
-        "dataset": "humanml",
+        "dataset": dataset,
         "diffusion_steps": 50,
         "text_encoder_type": "clip",
         "latent_dim": 32,
         "layers": 1,
     }
-    shapes = reference_shapes(DenoiserConfig(width=32, layers=1, ff=1024), 384)
+    width = SPECS[dataset].dim
+    shapes = reference_shapes(DenoiserConfig(width=32, layers=1, ff=1024), 384, width)
     state = seeded_state(shapes) | {
         "sequence_pos_encoder.pe": torch.zeros(5000, 1, 32),
         "clip_model.logit_scale": torch.zeros(()),
@@ -182,14 +184,16 @@ def test_a_checkpoint_becomes_a_folder(tmp_path: Any) -> None:
     torch.save({"model": state, "model_avg": state}, tmp_path / "model000.pt")
     (tmp_path / "args.json").write_text(json.dumps(case))
     for name in ("Mean", "Std"):
-        np.save(tmp_path / f"{name}.npy", np.full(263, 0.5, np.float32))
+        np.save(tmp_path / f"{name}.npy", np.full(width, 0.5, np.float32))
     model = convert_checkpoint(tmp_path / "model000.pt", tmp_path, encoder="all-MiniLM-L6-v2")
     model.save_pretrained(tmp_path / "folder", "# card", half=False)
     again = MDMGenerator.from_pretrained(tmp_path / "folder")
     assert torch.equal(again.diffusion.denoiser.input.weight, state["input_process.poseEmbedding.weight"])
     again.encoder = model.encoder
     [joints] = again.sample(["a person walks"], [1.0], steps=2)
-    assert joints.shape == (20, 22, 3) and "MDM" in again.facts["license"]
+    assert joints.shape == shape and "MDM" in again.facts["license"]
+    with pytest.raises(MateError, match="untrained: give a length"):
+        again.sample(["a person walks"], steps=2)
     torch.save({**state, "more": torch.zeros(1)}, tmp_path / "model000.pt")
     with pytest.raises(MateError, match="more"):
         convert_checkpoint(tmp_path / "model000.pt", tmp_path, encoder="all-MiniLM-L6-v2")

@@ -2,19 +2,25 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests import kit
+from tests import motions as make
 from tests.generate import momask_release as release
 from torch import Tensor
 
 from mate.checkpoints import from_pretrained
+from mate.data.build import write_dataset
+from mate.data.dataset import Caption, Sample
 from mate.errors import MateError
 from mate.generate.momask.config import SamplingConfig, preset
-from mate.generate.momask.convert import convert, load_release, main
+from mate.generate.momask.convert import MASKED, RESIDUAL, convert, load_release, main
 from mate.generate.momask.model import MoMaskGenerator
+from mate.motion.skeleton import KIT
 
 NAMES = {"masked": release.MASKED, "residual": release.RESIDUAL}
 GOLDEN = Path(__file__).with_name("momask_golden.json")
@@ -42,7 +48,7 @@ def ours(model: MoMaskGenerator, sizes: release.Sizes) -> dict[str, Tensor]:
             out[f"residual_{q}"] = none + release.RESIDUAL_GUIDANCE * (text - none)
         out["length"] = model.length.logits(vectors)
         normalizer = model.vq.normalizer
-        out["encoded"] = model.vq.encode(normalizer.inverse(release.motion()))
+        out["encoded"] = model.vq.encode(normalizer.inverse(release.motion(sizes)))
         out["decoded"] = normalizer(model.vq.decode(out["encoded"]))
         for samples in ([0], [1], [0, 1]):
             label, calls = "".join(map(str, samples)), {}
@@ -101,14 +107,54 @@ def test_a_converted_release_computes_what_the_reference_computes(case: tuple[st
 
 
 @pytest.mark.slow
-def test_parity_in_the_released_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("features", [263, 251])
+def test_parity_in_the_released_sizes(tmp_path: Path, features: int) -> None:
     """All quantities in full against the reference itself, where a checkout of it is at hand."""
     checkout = os.environ.get("MOMASK_CODES", "")
     if not (Path(checkout) / "models" / "mask_transformer").is_dir():
         pytest.skip("set MOMASK_CODES to a checkout of EricGuo5513/momask-codes")
-    model = load_release(release.write_release(tmp_path / "t2m", release.RELEASED), **NAMES)
-    assert model.config == preset("momask")
-    print(compare(ours(model, release.RELEASED), release.reference(Path(checkout), release.RELEASED), thin=False))
+    sizes = replace(release.RELEASED, features=features)
+    model = load_release(release.write_release(tmp_path / "t2m", sizes), **NAMES)
+    assert model.config == preset("momask" if features == 263 else "momask-kit")
+    expected = release.reference(Path(checkout), sizes)
+    if features != 263:  # the release for KIT-ML has no length estimator
+        expected.pop("length")
+    print(compare(ours(model, sizes), expected, thin=False))
+
+
+def test_the_release_for_kit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """251 features, its own names, no length estimator; bone lengths from a set."""
+    sizes = replace(release.TINY, features=251)
+    folder = release.write_release(tmp_path / "kit", sizes)
+    for name, known in ((release.MASKED, MASKED), (release.RESIDUAL, RESIDUAL)):
+        (folder / name).rename(folder / f"{known}_k")
+    data = kit.prepare(tmp_path / "data")
+    out = tmp_path / "model"
+    assert main([str(folder), "-o", str(out), "--data", str(data)]) == 0, capsys.readouterr().err
+    model = from_pretrained(out)
+    assert isinstance(model, MoMaskGenerator)
+    assert (model.spec.dim, model.fps, model.max_seconds) == (251, 12.5, 15.68)
+    np.testing.assert_allclose(model.spec.skeleton.bone_lengths, kit.LENGTHS, atol=1e-3)
+    bare = load_release(folder)
+    assert not any(bare.spec.skeleton.bone_lengths)
+    humanml3d = tmp_path / "walks"
+    sample = Sample("a", make.gait(3.0, 1.0), (Caption("a person walks"),), "train")
+    write_dataset([sample], humanml3d, name="walks", license="made up")
+    features = bare.vq.decode(torch.zeros(1, 12, sizes.layers, dtype=torch.long))[0].detach().numpy()
+    joints = bare.finish(features)
+    bones = np.linalg.norm(joints[:, 1:] - joints[:, list(KIT.parents[1:])], axis=-1)
+    assert joints.shape == (48, 21, 3) and np.ptp(bones, axis=0).max() < 1e-4 * bones.max(), (
+        "its own lengths, which do not change"
+    )
+    with pytest.raises(MateError, match="untrained: give a length"):
+        bare.choose_frames(torch.zeros(1, sizes.clip), 0, [(0,)])
+    with pytest.raises(MateError, match=r"263 numbers a frame .*251"):
+        convert(folder, tmp_path / "other", data=humanml3d)
+
+
+def test_a_release_of_another_width_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MateError, match=r"100 features a frame, expected 263 .* or 251"):
+        load_release(release.write_release(tmp_path / "x", replace(release.TINY, features=100)), **NAMES)
 
 
 def test_a_sample_does_not_depend_on_its_company(case: tuple[str, Path]) -> None:

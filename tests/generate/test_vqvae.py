@@ -15,6 +15,7 @@ from mate.generate.momask.vqvae import (
     vq_losses,
 )
 from mate.motion.features import features_to_joints
+from mate.motion.layout import HUMANML3D_FEATURES
 
 VQ = VQConfig(width=16, depth=2, velocities=0.5)
 QUANTIZER = QuantizerConfig(codes=16, dim=8, layers=2)
@@ -27,7 +28,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def model() -> MotionVQ:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        vq = MotionVQ(263, VQ, QUANTIZER).train()
+        vq = MotionVQ(HUMANML3D_FEATURES, VQ, QUANTIZER).train()
     vq(torch.randn(8, 32, 263, generator=seeded()), generator=seeded())
     return vq.eval()
 
@@ -87,7 +88,7 @@ def test_encode_leaves_out_the_frames_that_fill_no_token() -> None:
 
 
 def test_zero_weights_switch_losses_off() -> None:
-    vq = MotionVQ(263, replace(VQ, velocities=0.0, positions=0.0), QUANTIZER)
+    vq = MotionVQ(HUMANML3D_FEATURES, replace(VQ, velocities=0.0, positions=0.0), QUANTIZER)
     losses = vq_losses(vq, vq, (torch.randn(2, 32, 263), None), seeded())
     assert set(losses) == {"reconstruction", "commitment", "perplexity"}
     assert not losses["perplexity"].requires_grad

@@ -17,7 +17,8 @@ def _train() -> None:
 @train.command()
 def generator(
     data: Annotated[
-        list[Path], typer.Argument(help="Training sets (HumanML3D-layout folders; `mate prepare` makes them).")
+        list[Path],
+        typer.Argument(help="Training sets, HumanML3D's or KIT-ML's skeleton (folders that `mate prepare` makes)."),
     ],
     out: Annotated[
         Path,
@@ -29,7 +30,7 @@ def generator(
     preset: Annotated[
         str,
         typer.Option(
-            help="Sizes and schedules: laptop or tiny; compact or momask (momask); mdm, mdm-50 or mdm-bert (mdm)."
+            help="Sizes and schedules: laptop or tiny; compact, momask or momask-kit (momask); mdm, mdm-50, mdm-bert or mdm-kit (mdm)."
         ),
     ] = "laptop",
     stage: Annotated[

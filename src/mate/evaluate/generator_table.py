@@ -55,7 +55,7 @@ def _alike(card: Mapping[str, Any]) -> dict[str, Any]:
     """What rows of one generator must share."""
     measured = card["measured"]
     sets = {name: (own["sha256"], own["evaluators"]) for name, own in measured["sets"].items()}
-    prompts = measured["single_events"]["prompts_sha256"], measured.get("words", {}).get("prompts_sha256")
+    prompts = [measured.get(part, {}).get("prompts_sha256") for part in ("single_events", "words")]
     return {"settings": card["settings"], "test sets or evaluators": sets, "prompts": prompts}
 
 
@@ -64,7 +64,7 @@ def asked_of(card: Mapping[str, Any]) -> dict[str, str]:
     measured = card["measured"]
     columns = {
         f"single events, {wording} wordings": "".join(own.values())
-        for wording, own in measured["single_events"]["answers"].items()
+        for wording, own in measured.get("single_events", {}).get("answers", {}).items()
     }
     for own in measured["sets"].values():
         columns |= {name: part["answers"] for name, part in own["parts"].items() if set(part["answers"]) - {"-"}}
@@ -72,8 +72,8 @@ def asked_of(card: Mapping[str, Any]) -> dict[str, str]:
 
 
 def counts(cards: Cards, generator: str) -> tuple[float, bool] | None:
-    """The frozen rows' share of single events in training wordings, and whether it is enough; None without frozen rows."""
-    frozen = cards.get((generator, "frozen"))
+    """The frozen rows' share of single events in training wordings, and whether it is enough; None without such rows, or any events."""
+    frozen = [card for card in cards.get((generator, "frozen"), ()) if "single_events" in card["measured"]]
     if not frozen:
         return None
     reached = float(np.mean([share(asked_of(card)["single events, training wordings"]) for card in frozen]))
@@ -106,7 +106,7 @@ def to_markdown(cards: Cards) -> str:
         keys = [key for key in cards if key[0] == generator]
         first = cards[keys[0]][0]
         lines += [f"### {generator}", "", _about(first, cards, keys), "", _mark(cards, generator), ""]
-        lines += [*_judged(cards, keys), ""]
+        lines += [*_judged(cards, keys), ""] if asked_of(first) else []
         for name in first["measured"]["sets"]:
             lines += [*_figures(cards, keys, name), ""]
         lines += _differences(cards, keys)
@@ -125,6 +125,9 @@ def _about(card: Mapping[str, Any], cards: Cards, keys: Sequence[tuple[str, str]
 
 
 def _mark(cards: Cards, generator: str) -> str:
+    rows = [card for (kind, _), own in cards.items() if kind == generator for card in own]
+    if "left_out" in rows[0]["measured"]:
+        return str(rows[0]["measured"]["left_out"])
     found = counts(cards, generator)
     if found is None:
         return "No row with the frozen text encoder yet: nothing to compare with."
@@ -222,13 +225,16 @@ def _words(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
         found: dict[str, str] = {}
         for card in cards[key]:
             measured = card["measured"]
-            facts = [pair for own in measured["single_events"]["answers"].values() for pair in own.items()]
+            single = measured.get("single_events", {}).get("answers", {})
+            facts = [pair for own in single.values() for pair in own.items()]
             names = [(f"fact: {fact.replace('_', ' ')}", answers) for fact, answers in facts]
             for name, answers in [*names, *measured.get("words", {}).get("answers", {}).items()]:
                 found[name] = found.get(name, "") + answers
         return found
 
     answers = {key: pooled(key) for key in keys}
+    if not answers[keys[0]]:
+        return []
     shares = {name: [share(answers[key].get(name, "")) for key in keys] for name in answers[keys[0]]}
 
     def spread(name: str) -> float:
@@ -254,9 +260,11 @@ def to_html(cards: Cards) -> str:
     from plotly.subplots import make_subplots
 
     kinds = [kind for kind in dict.fromkeys(kind for kind, _ in cards) if (kind, "frozen") in cards]
-    kinds = [kind for kind in kinds if sum(key[0] == kind for key in cards) > 1]
+    kinds = [kind for kind in kinds if sum(key[0] == kind for key in cards) > 1 and asked_of(cards[kind, "frozen"][0])]
     if not kinds:
-        raise MateError("no frozen row with another one beside it: there is nothing to plot")
+        raise MateError(
+            "no frozen row with another one beside it that the judge was asked about: there is nothing to plot"
+        )
     figure: Any = make_subplots(rows=len(kinds), cols=1, subplot_titles=kinds, vertical_spacing=0.2 / len(kinds))
     for place, kind in enumerate(kinds, start=1):
         keys = [key for key in cards if key[0] == kind]

@@ -102,8 +102,34 @@ def check(plan: Plan, wanted: Sequence[Row]) -> None:
         raise MateError(f"no word patch at {plan.patch}; `mate align` makes one")
     if plan.tuned is not None and not (plan.tuned / "config.json").is_file():
         raise MateError(f"no language model at {plan.tuned}: no config.json in it; give a Hugging Face folder")
+    _check_layouts(plan)
     for row in wanted:
         settings(plan, row)
+
+
+def _check_layouts(plan: Plan) -> None:
+    """Raises MateError where a set or an evaluator is not of the skeleton of the first training set."""
+    from mate.data.dataset import read_description
+    from mate.evaluate.evaluators import open_evaluator
+    from mate.motion.layout import FEATURE_DIM
+
+    first, *others = (*plan.data, *plan.measure.tests)
+    width = len(read_description(first).mean)
+    for folder in others:
+        if (other := len(read_description(folder).mean)) != width:
+            raise MateError(
+                f"{folder} has {other} numbers a frame, {first} {width}; a table is about sets of one skeleton"
+            )
+    if width != FEATURE_DIM and not plan.evaluators:
+        raise MateError(
+            f"the packaged evaluators read {FEATURE_DIM} numbers a frame, {first} has {width}; give --evaluator "
+            "(`mate train evaluator` makes one)"
+        )
+    for path in plan.evaluators:
+        if (reads := open_evaluator(path, plan.glove).width) != width:
+            raise MateError(
+                f"the evaluator {path} reads {reads} numbers a frame, {first} has {width}; give one that was made for it"
+            )
 
 
 def settings(plan: Plan, row: Row) -> dict[str, Any]:

@@ -5,7 +5,8 @@ One sample a prompt, nothing chosen. Every answer of the judge is kept, so that 
     test sets      one caption of every clip: R-precision, FID and MM-Dist by each evaluator, and what the judge finds in each part
     words          every n-th prompt of the word probe
 
-Answers are strings with a letter a prompt: 1 holds, 0 does not, ? cannot be told, - nothing is asked.
+Answers are strings with a letter a prompt: 1 holds, 0 does not, ? cannot be told, - nothing is asked. The judge reads HumanML3D's joints:
+a generator of KIT-ML's has test sets alone, and `left_out` says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +24,11 @@ from mate.evaluate.judge_truth import CONTENTS, claim_of_event
 from mate.evaluate.obedience import judge_all
 from mate.evaluate.probes import builtin_prompts, prompts_hash
 from mate.evaluate.protocol import plan
-from mate.evaluate.run import evaluate, sampled
-from mate.evaluate.subjects import Clip, data_facts, read_clips
+from mate.evaluate.run import LEFT_OUT, evaluate, sampled
+from mate.evaluate.subjects import Clip, data_facts, positions_of, read_clips
 from mate.evaluate.word_probe import obeys
 from mate.evaluate.word_prompts import Events, packaged_prompts, word_prompts_hash
-from mate.motion.features import features_to_joints
+from mate.motion.skeleton import HUMANML3D
 
 PROTOCOL = "guo-fixed"
 FIGURES = ("R@1", "R@3", "FID", "MM-Dist", "Diversity")
@@ -125,16 +126,18 @@ def measure(
     Raises:
         MateError: a test set that cannot be read or has no clip for an evaluator.
     """
-    single = single_events(generator, how.seconds, seed)
-    say(f"single events: {share(''.join(single['answers']['training'].values())):.1%} in training wordings")
-    sets = {}
+    judged = generator.spec.skeleton.name == HUMANML3D.name
+    found: dict[str, Any] = {} if judged else {"left_out": LEFT_OUT}
+    if judged:
+        found["single_events"] = single = single_events(generator, how.seconds, seed)
+        say(f"single events: {share(''.join(single['answers']['training'].values())):.1%} in training wordings")
+    sets = found["sets"] = {}
     for folder in how.tests:
         name = str(data_facts(folder)["name"])
         sets[name] = measure_set(generator, evaluators, folder, how.most, seed)
-        parts = ", ".join(f"{part} {share(own['answers']):.0%}" for part, own in sets[name]["parts"].items())
-        say(f"{name}: {parts}")
-    found = {"single_events": single, "sets": sets}
-    if how.words:
+        shares = {part: share(own["answers"]) for part, own in sets[name]["parts"].items()}
+        say(f"{name}: {', '.join(f'{part} {value:.0%}' for part, value in shares.items()) if judged else 'measured'}")
+    if how.words and judged:
         found["words"] = words(generator, how.words, seed)
     return found
 
@@ -164,7 +167,7 @@ def measure_set(generator: Any, evaluators: Sequence[Evaluator], folder: Path, m
     for one, made in zip(asked, subject.made[0], strict=True):
         own = found.setdefault(one.part, {"answers": "", "real": "", "R@1": {}})
         own["answers"] += answer(one, made.positions, settings.fps)
-        own["real"] += answer(one, np.asarray(features_to_joints(one.clip.features)), settings.fps)
+        own["real"] += answer(one, positions_of(one.clip.features), settings.fps)
         for name, columns in card["samples"]["figures"].items():
             own["R@1"].setdefault(name, []).append(columns["R@1"][place[made.key]])
     for own in found.values():

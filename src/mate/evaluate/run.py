@@ -14,8 +14,10 @@ from mate.evaluate.obedience import FACTS, judge_all
 from mate.evaluate.protocol import BETTER, Plan, Repeat
 from mate.evaluate.quality import quality
 from mate.evaluate.retrieval import retrieve
-from mate.evaluate.subjects import Clip, Made, Skipped, clips_sha256, sample
-from mate.motion.features import features_to_joints
+from mate.evaluate.subjects import Clip, Made, Skipped, clips_sha256, positions_of, sample
+from mate.motion.layout import HUMANML3D_FEATURES
+
+LEFT_OUT = "The kinematic judge and the figures of cleanliness read HumanML3D's joints: they are left out on KIT-ML's."
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,16 @@ def sampled(generator: Any, clips: Sequence[Clip], plan: Plan, about: dict[str, 
 
     Args:
         progress: called with (motions made, motions in all) of a repeat.
+
+    Raises:
+        MateError: the generator makes another skeleton than the clips have, or at another frame rate.
     """
+    spec, width = generator.spec, clips[0].features.shape[1]
+    if (spec.dim, spec.fps) != (width, plan.fps):
+        raise MateError(
+            f"the generator makes {spec.dim} numbers a frame at {spec.fps:g} a second ({spec.skeleton.name}), the data set has {width} at "
+            f"{plan.fps:g}; evaluate it on a set of its own skeleton"
+        )
     made = []
     for repeat in range(plan.repeats):
         chosen = protocol.choose(clips, plan, repeat)
@@ -108,6 +119,11 @@ def evaluate(
     settings = plan.guo
     unknown = sorted({one.text for motions in subject.made for one in motions} - captions.keys())
     judged, column = _judged(clips, subject.made, plan.fps)
+    clean = {}
+    if width == HUMANML3D_FEATURES.dim:
+        clean["real"] = quality([_joints(clip) for clip in clips], plan.fps)
+        if subject.made:
+            clean["made"] = quality([one.positions for one in subject.made[0]], plan.fps)
     return {
         "card": KIND,
         "protocol": {
@@ -146,10 +162,8 @@ def evaluate(
         "rows": rows,
         "retrieval": ranked,
         "judge": judged,
-        "quality": {
-            "real": quality([_joints(clip) for clip in clips], plan.fps),
-            **({"made": quality([one.positions for one in subject.made[0]], plan.fps)} if subject.made else {}),
-        },
+        "quality": clean,
+        **({} if clean else {"left_out": LEFT_OUT}),
         "folds": folds,
         "samples": {"keys": keys, "figures": columns, "judge": [column.get(key) for key in keys]},
         "versions": versions(),
@@ -164,7 +178,7 @@ def _retrieval(one: Repeat) -> dict[str, Any]:
 
 
 def _joints(clip: Clip) -> np.ndarray:
-    return np.asarray(features_to_joints(clip.features))
+    return positions_of(clip.features)
 
 
 def _judged(
@@ -277,6 +291,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     lines += _retrieval_lines(card.get("retrieval") or {})
     lines += _judge_lines(card.get("judge") or {})
     lines += _quality_lines(card["quality"])
+    lines += [card["left_out"], ""] if "left_out" in card else []
     skipped = card["subject"]["skipped"]
     if skipped:
         shown = "; ".join(f"{one['file']}: {one['reason']}" for one in skipped[:5])
@@ -327,6 +342,8 @@ def _judge_lines(judged: Mapping[str, Any]) -> list[str]:
 
 
 def _quality_lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return []
     wanted = (
         ("floor penetration, 95th percentile", ("floor_penetration_m", "p95"), 100.0, "cm"),
         ("slide of standing feet, median", ("foot_slide_m_per_s", "median"), 100.0, "cm/s"),

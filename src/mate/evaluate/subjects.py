@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from mate.data.dataset import Caption, MotionTextDataset, open_dataset, read_captions
+from mate.data.dataset import Caption, MotionTextDataset, open_dataset, read_captions, read_description, spec_of_width
 from mate.errors import MateError
 from mate.evaluate.evaluators import check_width
 from mate.evaluate.gather import gather_rows, share
 from mate.evaluate.probes import CONTENTS
+from mate.formats.arrays import kit_unit
 from mate.motion.features import features_to_joints, process_motion
+from mate.motion.layout import KIT_FEATURES, FeatureSpec
 from mate.motion.retarget import resample
+from mate.motion.skeleton import KIT
 
 SUFFIXES = (".npy", ".npz", ".bvh")
 CHUNK = 32  # prompts that a generator makes at once: of like lengths, and the same ones for any number of processes
@@ -47,7 +50,7 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A motion that was made for a text. Attributes as of `Clip`; joints: (T, 22, 3), metres."""
+    """A motion that was made for a text. Attributes as of `Clip`; joints: (T, 22, 3), metres (KIT-ML: 21)."""
 
     key: str
     text: str
@@ -56,8 +59,14 @@ class Made:
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """(T, 22, 3) metres."""
-        return np.asarray(features_to_joints(self.features)) if self.joints is None else self.joints
+        """(T, 22, 3) metres (KIT-ML: 21)."""
+        return positions_of(self.features) if self.joints is None else self.joints
+
+
+def positions_of(features: np.ndarray) -> np.ndarray:
+    """Joints (T, J, 3) in metres of raw features (T, D), whose width says which joints they are."""
+    spec = spec_of_width(features.shape[1], Path("features"))
+    return np.asarray(features_to_joints(features, spec)) * spec.metres
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ def _group(meta: dict[str, Any], captions: Sequence[Caption]) -> str:
 
 
 def data_facts(folder: str | Path) -> dict[str, Any]:
-    """name, fps, license of a data set, from its dataset.json; HumanML3D's own folders have none and 20 fps.
+    """name, fps, license of a data set, from its dataset.json; published folders have none and their layout's rate.
 
     Raises:
         MateError: no data set, or a damaged description.
@@ -174,16 +183,8 @@ def data_facts(folder: str | Path) -> dict[str, Any]:
         raise MateError(
             f"{root} has no new_joint_vecs: expected a HumanML3D-layout folder; make one with `mate prepare`"
         )
-    path = root / "dataset.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return {
-            "name": root.resolve().name,
-            "fps": float(known.get("fps", 20.0)),
-            "license": str(known.get("license", "unknown")),
-        }
-    except (ValueError, AttributeError, TypeError) as error:
-        raise MateError(f"{path} is damaged; make the set again with `mate prepare`") from error
+    facts = read_description(root)
+    return {"name": root.resolve().name, "fps": facts.fps, "license": str(facts.license)}
 
 
 def made_sha256(made: Sequence[Made]) -> str:
@@ -320,7 +321,7 @@ def _file_of(folder: Path, number: int, line: Line) -> Path:
 
 
 def read_motion(path: Path, width: int, fps: float, data_fps: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """(features (T, width), joints (T + 1, 22, 3) or None where the file holds features) of one motion file.
+    """(features (T, width), joints (T + 1, J, 3) in metres, or None where the file holds features) of one motion file.
 
     Raises:
         MateError: see `read_folder`.
@@ -341,16 +342,40 @@ def read_motion(path: Path, width: int, fps: float, data_fps: float) -> tuple[np
                 f"{path}: features at {fps:g} fps cannot be resampled to {data_fps:g}; give joints (T, 22, 3) instead"
             )
         return features.astype(np.float32), None
+    if width == KIT_FEATURES.dim:
+        joints = _kit_joints(path, fps, data_fps)
+        return features_of(joints, KIT_FEATURES), joints
     try:
         motion = load_motion(path, fps if path.suffix == ".npy" else None)
     except MateError as error:
         raise MateError(str(error) if path.name in str(error) else f"{path}: {error}") from error
-    if width != 263:
-        raise MateError(f"{path}: 22 joints, the data set has features of width {width}; give a data set of 22 joints")
     joints = motion.joints if abs(motion.fps - data_fps) < 1e-6 else resample(motion.joints, motion.fps, data_fps)
     if len(joints) < 2:
         raise MateError(f"{path}: {len(joints)} frame(s) at {data_fps:g} fps, expected at least 2")
     return process_motion(joints), joints
+
+
+def _kit_joints(path: Path, fps: float, data_fps: float) -> np.ndarray:
+    """KIT-ML's joints (T, 21, 3), in metres, of an .npy file that has them in metres or millimetres."""
+    shape = _shape(path) if path.suffix == ".npy" else None
+    if shape is None or len(shape) != 3 or shape[1:] != (KIT.joints, 3):
+        raise MateError(
+            f"{path}: the data set is KIT-ML's; expected an .npy file with its features (T, {KIT_FEATURES.dim}) or joints "
+            f"(T, {KIT.joints}, 3)"
+        )
+    joints = np.load(path, allow_pickle=False).astype(np.float64)
+    if not np.isfinite(joints).all():
+        raise MateError(f"{path}: NaN or infinite positions; repair it or leave it out")
+    if abs(fps - data_fps) > 1e-6:
+        joints = resample(joints, fps, data_fps, KIT)
+    if len(joints) < 2:
+        raise MateError(f"{path}: {len(joints)} frame(s) at {data_fps:g} fps, expected at least 2")
+    return (joints * kit_unit(joints)).astype(np.float32)
+
+
+def features_of(joints: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Features (T - 1, D) of joints (T, J, 3) in metres; with the spec's bone lengths where it has some."""
+    return np.asarray(process_motion(joints / spec.metres, any(spec.skeleton.bone_lengths), spec))
 
 
 def _rate(fps: float) -> str:
@@ -386,7 +411,8 @@ def sample(
         generator: `mate.generate.base.Generator`.
         progress: called with (motions made, motions in all).
     """
-    fps = float(generator.fps)
+    spec: FeatureSpec = generator.spec
+    fps, count = spec.fps, spec.skeleton.joints
     low, high = round(generator.min_seconds * fps), int(generator.max_seconds * fps)
     lengths = np.clip(np.asarray(frames) + 1, low, high)  # features have one frame less than joints
     order = np.argsort(lengths, kind="stable")
@@ -398,15 +424,15 @@ def sample(
         motions = generator.sample(
             [texts[n] for n in chosen], [lengths[n] / fps for n in chosen], seed=seed, numbers=chosen
         )
-        block = np.zeros((CHUNK, widest, 66), dtype=np.float32)
+        block = np.zeros((CHUNK, widest, 3 * count), dtype=np.float32)
         for row, joints in zip(block, motions, strict=False):
-            row[: len(joints)] = joints.reshape(len(joints), 66)
+            row[: len(joints)] = joints.reshape(len(joints), 3 * count)
         rows.append(block.reshape(1, -1))
         progress(min(len(texts), (len(rows)) * CHUNK), len(texts))
     joined = gather_rows(
-        np.concatenate(rows) if rows else np.zeros((0, CHUNK * widest * 66), dtype=np.float32), len(chunks)
+        np.concatenate(rows) if rows else np.zeros((0, CHUNK * widest * 3 * count), dtype=np.float32), len(chunks)
     )
-    joined = np.asarray(joined, dtype=np.float32).reshape(-1, widest, 22, 3)
+    joined = np.asarray(joined, dtype=np.float32).reshape(-1, widest, count, 3)
     found: dict[int, np.ndarray] = {}
     for number, chunk in enumerate(chunks):
         for place, n in enumerate(chunk.tolist()):
@@ -415,6 +441,6 @@ def sample(
     made = []
     for n, text in enumerate(texts):
         counts[text] = counts.get(text, -1) + 1
-        features = process_motion(found[n])[: frames[n]]
+        features = features_of(found[n], spec)[: frames[n]]
         made.append(Made(f"{text} #{counts[text]}", text, features, found[n]))
     return made

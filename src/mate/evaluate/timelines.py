@@ -170,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         model: Any = generator_class(folder).from_pretrained(folder)
         if not hasattr(model, "timeline"):
             raise MateError(f"{given.model} makes no timelines; give a generator")
+        model.only_humanml3d("the kinematic judge")
         asked = random_timelines(given.timelines, given.steps, given.seed, given.wording)
         card = timeline_card(model, asked, model.fps, getattr(model, "stride", 1), given.seed)
     except MateError as error:

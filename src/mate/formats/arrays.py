@@ -6,7 +6,7 @@ What an array is, its shape says:
 |---|---|---|
 | (T, 22, 3) | HumanML3D's joints, metres | 20 |
 | (T, 263) | HumanML3D's features, not normalised | 20 |
-| (T, 21, 3) | KIT-ML's joints, millimetres of a body 1 m tall | 12.5 |
+| (T, 21, 3) | KIT-ML's joints, millimetres (or metres) of a body 1 m tall | 12.5 |
 | (T, 251) | KIT-ML's features, not normalised | 12.5 |
 | (T, 24, 3), (T, 52, 3), ... | joints of an SMPL-family body, metres: HumanAct12, HumanML3D's `joints` folder | 20 |
 """
@@ -91,8 +91,14 @@ def _features(array: np.ndarray, path: Path, fps: float | None) -> Motion:
 
 
 def _kit_joints(joints: np.ndarray, source: str) -> np.ndarray:
-    """KIT-ML's joints (T, 21, 3), millimetres -> (T, 22, 3) float32, metres."""
-    return to_humanml3d(KIT.joint_names, KIT.parents, joints, KIT_FPS, source, scale=KIT_FEATURES.metres, up="y")
+    """KIT-ML's joints (T, 21, 3), millimetres or metres -> (T, 22, 3) float32, metres."""
+    return to_humanml3d(KIT.joint_names, KIT.parents, joints, KIT_FPS, source, scale=kit_unit(joints), up="y")
+
+
+def kit_unit(joints: np.ndarray) -> float:
+    """How many metres the unit of KIT-ML's joints (T, 21, 3) is: the set's millimetres, or metres as `mate generate` writes them."""
+    shin = np.median(np.linalg.norm(joints[:, KIT.index("left_knee")] - joints[:, KIT.index("left_ankle")], axis=-1))
+    return 1.0 if shin < 5.0 else KIT_FEATURES.metres
 
 
 def _positions(array: Any, source: str, what: str, fps: float, rig: RigFile | None) -> tuple[np.ndarray, float]:

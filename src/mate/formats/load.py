@@ -41,8 +41,8 @@ def load_motion(
 
     - `.bvh`: see `mate.formats.bvh.load_bvh`.
     - `.amc`: with its `.asf` skeleton beside it or given; see `mate.formats.asf_amc.load_amc`. 120 frames per second, CMU's.
-    - `.npy`: joints (T, 22, 3), or HumanML3D features (T, 263), not normalised, at 20 frames per second; KIT-ML's joints (T, 21, 3) or
-      features (T, 251), in millimetres, at 12.5; joints of an SMPL-family body (T, 24, 3) and more (HumanAct12), at 20.
+    - `.npy`: joints (T, 22, 3), or HumanML3D features (T, 263), not normalised, at 20 frames per second; KIT-ML's joints (T, 21, 3), in
+      millimetres or metres, or features (T, 251), at 12.5; joints of an SMPL-family body (T, 24, 3) and more (HumanAct12), at 20.
     - `.npz`: joint positions (T, J >= 22, 3) of an SMPL-family body under `posed_joints` (Kimodo), `joints` or similar; or SMPL-family
       pose parameters (AMASS), with the user's own body model. A Z-up world is recognised and turned.
     - `.csv`: see `mate.formats.table.load_csv`.

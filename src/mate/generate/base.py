@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mate.errors import MateError
 from mate.generate.timeline import Step, check_seconds
+from mate.motion.layout import FeatureSpec
 from mate.text.encoder import MAX_CHARACTERS
 
 
@@ -39,6 +40,7 @@ class Generator(Protocol):
     A sample depends on (seed, index of the prompt) only: not on the batch it ran in, and not on the global random state.
     """
 
+    spec: FeatureSpec
     fps: float
     min_seconds: float
     max_seconds: float
@@ -56,7 +58,7 @@ class Generator(Protocol):
         *,
         numbers: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
-        """Motions of the texts, each (T, 22, 3) float32: metres, Y up, T = round(seconds * fps).
+        """Motions of the texts, each (T, J, 3) float32: metres, Y up, T = round(seconds * fps), joints of `spec.skeleton`.
 
         Args:
             texts: one prompt a motion.
@@ -93,7 +95,7 @@ class Editor(Protocol):
         number: int = 0,
         foot_lock: bool = True,
     ) -> np.ndarray:
-        """One motion of several prompts one after the other, (T, 22, 3) float32, T = round(sum of seconds * fps).
+        """One motion of several prompts one after the other, (T, J, 3) float32, T = round(sum of seconds * fps).
 
         Step k begins at round(seconds before it * fps), give or take the generator's resolution in time (`mate.generate.timeline.bounds`).
 
@@ -130,6 +132,7 @@ class Editor(Protocol):
             middle: (G, 22, 3) what was there: its other parts stay where `parts` are given; then `after` stays in its place.
 
         Raises:
-            mate.errors.MateError: an empty prompt, an impossible length, or something that this kind of model cannot do.
+            mate.errors.MateError: an empty prompt, an impossible length, something that this kind of model cannot do, or a model of
+                other joints than HumanML3D's.
         """
         ...

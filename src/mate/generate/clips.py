@@ -6,6 +6,7 @@ Shapes: M clips, T frames, S numbers of a text vector.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,49 @@ from torch import Tensor
 from mate.data.dataset import MotionTextDataset, grouped_std, open_dataset
 from mate.errors import MateError
 from mate.files import atomic_path
+from mate.motion.features import features_to_joints, with_bone_lengths_of
+from mate.motion.layout import FeatureSpec
 from mate.text.encoder import TextEncoder
 from mate.text.patch import tensor_sha256
 from mate.training import mix_seed
 
 
-def open_sets(folders: Sequence[str | Path], fps: float) -> list[MotionTextDataset]:
-    """The training splits of HumanML3D-layout folders. Raises MateError: no folder, no data set, or another frame rate."""
+def open_sets(folders: Sequence[str | Path]) -> list[MotionTextDataset]:
+    """The training splits of HumanML3D-layout folders. Raises MateError: no folder, no data set, or sets that are not of one layout."""
     if not folders:
         raise MateError("got no data folder; give one or more HumanML3D-layout folders, `mate prepare` makes them")
     sets = [open_dataset(folder, "train") for folder in folders]
-    if other := [ds for ds in sets if ds.fps != fps]:
-        raise MateError(f"{other[0].folder} has {other[0].fps:g} frames a second, this generator is made for {fps:g}")
+    for ds in sets:
+        check_spec(ds, sets[0].spec, str(sets[0].folder))
     return sets
+
+
+def check_spec(ds: MotionTextDataset, wanted: FeatureSpec, whose: str) -> None:
+    """Raises MateError unless a set has the joints and the frame rate of `wanted`; `whose` it is, for the message."""
+    if ds.spec.dim != wanted.dim:
+        raise MateError(
+            f"{ds.folder} has {ds.spec.dim} numbers a frame ({ds.spec.skeleton.name}), {whose} {wanted.dim} ({wanted.skeleton.name}); "
+            "train a generator on sets of one skeleton"
+        )
+    if ds.fps != wanted.fps:
+        raise MateError(f"{ds.folder} has {ds.fps:g} frames a second, motions of {wanted.skeleton.name} {wanted.fps:g}")
+
+
+def spec_of_data(sets: Sequence[MotionTextDataset]) -> FeatureSpec:
+    """What a generator of these sets makes: their layout, with the bone lengths of the first clip where it has none of its own."""
+    spec = sets[0].spec
+    if any(spec.skeleton.bone_lengths):
+        return spec
+    measured = with_bone_lengths_of(features_to_joints(sets[0].features(0)[:1], spec), spec).skeleton
+    return replace(spec, skeleton=replace(measured, bone_lengths=tuple(round(x, 3) for x in measured.bone_lengths)))
 
 
 class Clips:
     """The clips of several sets in memory: features end to end, captions as numbers of distinct texts, a sampling weight a clip.
 
     Attributes:
-        features: (sum of T, 263) float32, raw.
+        spec: of the sets: what the D numbers of a frame are.
+        features: (sum of T, D) float32, raw.
         starts, lengths: (M,) where each clip lies.
         weights: (M,) sampling probabilities.
         texts: the distinct captions.
@@ -54,9 +78,10 @@ class Clips:
             raise MateError(
                 f"no clip of at least {shortest} frames with a caption in {', '.join(str(ds.folder) for ds in sets)}"
             )
+        self.spec = spec_of_data(sets)
         self.lengths = np.array([ds.lengths[i] for ds, i, _ in rows])
         self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1]))
-        self.features = np.empty((int(self.lengths.sum()), sets[0].mean.shape[0]), np.float32)
+        self.features = np.empty((int(self.lengths.sum()), self.spec.dim), np.float32)
         for start, length, (ds, i, _) in zip(self.starts, self.lengths, rows, strict=True):
             self.features[start : start + length] = ds.features(i)
         weight = np.array([w for _, _, w in rows])
@@ -78,18 +103,20 @@ class Clips:
         facts = json.dumps([self.names, self.lengths.tolist(), self.texts, [c.tolist() for c in self.captions]])
         return hashlib.sha256(facts.encode()).hexdigest()
 
-    def about(self, fps: float) -> str:
+    def about(self) -> str:
         """Their number, hours and captions, in words."""
-        return f"{len(self)} clips, {self.lengths.sum() / fps / 3600:.2f} h, {len(self.texts)} distinct captions"
+        return (
+            f"{len(self)} clips, {self.lengths.sum() / self.spec.fps / 3600:.2f} h, {len(self.texts)} distinct captions"
+        )
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """(mean, std) of the raw features over all clips, (263,) each; std averaged within HumanML3D's feature groups."""
+        """(mean, std) of the raw features over all clips, (D,) each; std averaged within HumanML3D's feature groups."""
         count, total, squares = 0, np.zeros(self.features.shape[1]), np.zeros(self.features.shape[1])
         for start in range(0, len(self.features), 65_536):
             part = self.features[start : start + 65_536].astype(np.float64)
             count, total, squares = count + len(part), total + part.sum(0), squares + (part**2).sum(0)
         mean = total / count
-        std = grouped_std(np.sqrt(np.maximum(squares / count - mean**2, 1e-10)))
+        std = grouped_std(np.sqrt(np.maximum(squares / count - mean**2, 1e-10)), self.spec)
         return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(np.asarray(std, np.float32))
 
 

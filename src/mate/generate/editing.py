@@ -10,11 +10,11 @@ import numpy as np
 
 from mate.errors import MateError
 from mate.generate.postprocess import restore_bones
-from mate.generate.timeline import LIMITS, REACH, jumps
+from mate.generate.timeline import REACH, jumps, limits
 from mate.motion.features import canonicalize, joints_to_features
+from mate.motion.layout import HUMANML3D_FEATURES, FeatureSpec
 from mate.motion.retarget import check_joints, heading, rotate_about_y
 
-FPS = 20.0
 PASSES = 6  # of smoothing where a seam is rougher than real motion
 FADE = 8  # frames over which what is left of a step at the gap's ends goes to nothing
 _GROUND = np.array([1.0, 0.0, 1.0])
@@ -53,7 +53,11 @@ def smooth_seams(features: np.ndarray, seams: Sequence[int], width: int = 2) -> 
 
 
 def smoothed(
-    features: np.ndarray, seams: Sequence[int], build: Callable[[np.ndarray], np.ndarray], shift: int = 0
+    features: np.ndarray,
+    seams: Sequence[int],
+    build: Callable[[np.ndarray], np.ndarray],
+    spec: FeatureSpec = HUMANML3D_FEATURES,
+    shift: int = 0,
 ) -> np.ndarray:
     """Joints of features whose seams are no rougher than real motion, as far as `PASSES` rounds of smoothing go.
 
@@ -61,12 +65,13 @@ def smoothed(
         features: (T, F).
         seams: the frames before which they lie.
         build: features -> joints.
+        spec: whose joints.
         shift: what to add to a seam's frame to find it in the joints.
     """
-    joints = build(features)
+    joints, most = build(features), limits(spec.fps)
     for width in range(2, 2 + PASSES):
-        found = jumps(joints, FPS)
-        rough = [seam for seam in seams if np.any(np.array(found.around(seam + shift, REACH)) > LIMITS)]
+        found = jumps(joints, spec.fps, spec.skeleton)
+        rough = [seam for seam in seams if np.any(np.array(found.around(seam + shift, REACH)) > most)]
         if not rough:
             break
         features = smooth_seams(features, rough, width)

@@ -1,8 +1,9 @@
 """Mending what a generator's joints get slightly wrong: bone lengths, height over the floor, feet that slide while they stand.
 
-Pure NumPy on joints (T, 22, 3), metres, Y up. Nothing here looks at the prompt. Corrections are centimetres a step, faded in and out.
+Pure NumPy on joints (T, J, 3), metres, Y up. Nothing here looks at the prompt. Corrections are centimetres a step, faded in and out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from mate.motion.kinematics import segments
 from mate.motion.skeleton import HUMANML3D, LEFT_FOOT, RIGHT_FOOT, Skeleton
 
-LEGS = ((1, 4, *LEFT_FOOT), (2, 5, *RIGHT_FOOT))  # hip, knee, ankle, toe
+LEGS = ((1, 4, *LEFT_FOOT), (2, 5, *RIGHT_FOOT))  # of HumanML3D: hip, knee, ankle, toe
 
 
 @dataclass(frozen=True)
@@ -44,34 +45,54 @@ def clean(
     foot_lock: bool = True,
     fps: float = 20.0,
     rule: FootLock | None = None,
+    skeleton: Skeleton = HUMANML3D,
 ) -> np.ndarray:
-    """Canonical bone lengths, on the floor, standing feet held.
+    """The skeleton's bone lengths, on the floor, standing feet held.
+
+    Feet of HumanML3D's joints alone are held: the bounds of `FootLock` are of bodies of that size and were found on such motions. KIT-ML's
+    bodies are 1 m tall, and its contact labels, in a frame of which a foot goes less than 0.22 mm, call it standing in one of fifty frames.
 
     Args:
-        joints: (T, 22, 3).
+        joints: (T, J, 3).
         contacts: (T, 4) foot-contact features (left ankle, left toe, right ankle, right toe; 1 = stands) if the generator makes them:
             a foot that it calls swinging is not held.
         foot_lock: False: bones and floor only.
         fps: frames per second.
         rule: see `FootLock`.
+        skeleton: what the joints are. Where it has no bone lengths, each bone gets its median length within the motion.
 
     Returns:
-        (T, 22, 3) float32.
+        (T, J, 3) float32.
     """
     joints = np.asarray(joints, np.float64)
     rule = rule or FootLock()
-    out = put_on_floor(keep_ankles(restore_bones(joints), joints))
-    if foot_lock:
+    out = put_on_floor(keep_ankles(restore_bones(joints, skeleton), joints, leg_chains(skeleton)), leg_chains(skeleton))
+    if foot_lock and skeleton.name == HUMANML3D.name:
         out = lock_feet(follow_feet(out, fps, contacts, rule), fps, contacts, rule)
     sunk = min(0.0, float(out[..., 1].min()))
     out[..., 1] -= sunk
     return out.astype(np.float32)
 
 
+def leg_chains(skeleton: Skeleton) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The left and the right leg: hip, knee, ankle and the joints of the foot to its tip."""
+    left, right = (
+        next(chain[1:] for chain in skeleton.chains if skeleton.index(f"{side}_hip") in chain)
+        for side in ("left", "right")
+    )
+    return left, right
+
+
 def restore_bones(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndarray:
-    """The same directions from joint to joint with the skeleton's bone lengths; the root stays. (T, J, 3) -> (T, J, 3)."""
+    """The same directions from joint to joint with the skeleton's bone lengths; the root stays. (T, J, 3) -> (T, J, 3).
+
+    Of a skeleton without bone lengths: with each bone's median length.
+    """
     out = np.array(joints, dtype=np.float64)
-    for joint, (parent, length) in enumerate(zip(skeleton.parents, skeleton.bone_lengths, strict=True)):
+    lengths: Sequence[float] = skeleton.bone_lengths
+    if not any(lengths):
+        lengths = np.median(np.linalg.norm(out - out[:, np.maximum(skeleton.parents, 0)], axis=-1), axis=0).tolist()
+    for joint, (parent, length) in enumerate(zip(skeleton.parents, lengths, strict=True)):
         if parent >= 0:
             bone = joints[:, joint] - joints[:, parent]
             norm = np.linalg.norm(bone, axis=-1, keepdims=True)
@@ -81,24 +102,24 @@ def restore_bones(joints: np.ndarray, skeleton: Skeleton = HUMANML3D) -> np.ndar
     return out
 
 
-def keep_ankles(joints: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Brings the ankles of `joints` to where `wanted` (both (T, 22, 3)) has them, knees following, feet keeping their direction.
+def keep_ankles(joints: np.ndarray, wanted: np.ndarray, legs: Sequence[Sequence[int]] = LEGS) -> np.ndarray:
+    """Brings the ankles of `joints` to where `wanted` (both (T, J, 3)) has them, knees following, feet keeping their direction.
 
     After `restore_bones` the small errors of a whole leg have added up at its end, where they are seen most.
     """
     out = joints.copy()
-    for hip, knee, ankle, toe in LEGS:
-        foot = joints[:, toe] - joints[:, ankle]
+    for hip, knee, ankle, *foot in legs:
+        reach = joints[:, foot] - joints[:, [ankle]]
         out[:, knee], out[:, ankle] = two_bone_ik(
-            joints[:, hip], joints[:, knee], joints[:, ankle], wanted[:, ankle], forward=foot
+            joints[:, hip], joints[:, knee], joints[:, ankle], wanted[:, ankle], forward=reach[:, -1]
         )
-        out[:, toe] = out[:, ankle] + foot
+        out[:, foot] = out[:, [ankle]] + reach
     return out
 
 
-def put_on_floor(joints: np.ndarray) -> np.ndarray:
+def put_on_floor(joints: np.ndarray, legs: Sequence[Sequence[int]] = LEGS) -> np.ndarray:
     """Shifts the whole clip in height so that its support, the 5th percentile of the lower toe, is at the floor."""
-    toes = joints[:, (LEFT_FOOT[1], RIGHT_FOOT[1]), 1].min(1)
+    toes = joints[:, [leg[-1] for leg in legs], 1].min(1)
     out = joints.copy()
     out[..., 1] -= np.percentile(toes, 5)
     return out

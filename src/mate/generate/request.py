@@ -24,7 +24,6 @@ MAX_CHARACTERS = 2000
 INDEX = "index.jsonl"
 PATCH = "patch.safetensors"
 DTYPES = ("fp32", "bf16", "int8")
-FPS = 20.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def request(
 
     Raises:
         MateError: no or empty or overlong prompt, unknown format, a length out of range, no model, an output that cannot be written,
-            things asked for that exclude each other.
+            things asked for that exclude each other, or a motion to change with a model of other joints than HumanML3D's.
     """
     if timeline is not None:
         if texts or seconds or change is not None:
@@ -135,7 +134,7 @@ def request(
     lengths = _lengths(seconds, len(texts), config, least=0.05 if change is not None else None)
     steps = None if timeline is None else _steps(timeline, config)
     if change is not None:
-        _check_change(change, texts, seconds)
+        _check_change(change, texts, seconds, config)
     out = Path(out)
     _check_writable(out)
     return Request(list(texts), lengths, seed, suffixes, out, folder, guidance, steps, change)
@@ -159,7 +158,12 @@ def _steps(timeline: str, config: dict[str, Any]) -> "list[Step]":
     return steps
 
 
-def _check_change(change: Change, texts: Sequence[str], seconds: Sequence[float] | None) -> None:
+def _check_change(
+    change: Change, texts: Sequence[str], seconds: Sequence[float] | None, config: dict[str, Any]
+) -> None:
+    from mate.motion.skeleton import HUMANML3D, only_humanml3d
+
+    only_humanml3d(config.get("skeleton", {}).get("name", HUMANML3D.name), "changing a motion")
     if len(texts) != 1:
         raise MateError(f"got {len(texts)} prompts for one motion to change, expected one")
     if not change.motion.is_file():
@@ -264,7 +268,7 @@ def make(
             }
             files = [f"{i:04d}{suffix}" for suffix in wanted.suffixes]
             for file in files:
-                save_motion(Motion(joints, model.fps, name=text), folder / file, metadata)
+                save_motion(Motion(joints, model.fps, model.spec.body, text), folder / file, metadata)
             rows.append(
                 {"prompt": text, "file": files[0], "files": files, **facts, "patch": patched, "model_sha256": weights}
             )
@@ -273,7 +277,9 @@ def make(
     if sheet is not None:
         from mate.formats.video import write_contact_sheet
 
-        shown = [Motion(joints, model.fps, name=text) for text, joints in zip(wanted.texts, motions, strict=True)]
+        shown = [
+            Motion(joints, model.fps, model.spec.body, text) for text, joints in zip(wanted.texts, motions, strict=True)
+        ]
         columns = 2 if len(shown) > 4 else 1
         about = {"generator": "mate", "model": name, "license": license, "seed": str(wanted.seed)}
         write_contact_sheet(shown, None, sheet, columns=columns, metadata=about)
@@ -285,11 +291,12 @@ def _read_change(change: Change) -> "tuple[np.ndarray, np.ndarray | None]":
     import numpy as np
 
     from mate.formats.load import load_motion
+    from mate.motion.layout import HUMANML3D_FEATURES
     from mate.motion.retarget import resample, retarget_to_canonical
     from mate.motion.skeleton import HUMANML3D
 
-    motion = load_motion(change.motion)
-    joints = motion.joints if motion.fps == FPS else resample(motion.joints, motion.fps, FPS)
+    motion, fps = load_motion(change.motion), HUMANML3D_FEATURES.fps
+    joints = motion.joints if motion.fps == fps else resample(motion.joints, motion.fps, fps)
     parents = np.maximum(HUMANML3D.parents, 0)
     lengths = np.linalg.norm(joints[0] - joints[0, parents], axis=-1)
     if np.abs(lengths - HUMANML3D.bone_lengths).max() > 1e-3:
@@ -316,12 +323,13 @@ def _changed(
         assert wanted.seconds is not None
         before, middle, after, seconds = joints, None, None, wanted.seconds[0]
     else:
-        start, end = round(change.start * FPS), round(change.end * FPS)
+        fps = model.fps
+        start, end = round(change.start * fps), round(change.end * fps)
         if not start < end <= len(joints):
             raise MateError(
-                f"got a change from {change.start:g} s to {change.end:g} s, the motion has {len(joints) / FPS:g} s; choose a part of it"
+                f"got a change from {change.start:g} s to {change.end:g} s, the motion has {len(joints) / fps:g} s; choose a part of it"
             )
-        before, middle, after, seconds = joints[:start], joints[start:end], joints[end:], (end - start) / FPS
+        before, middle, after, seconds = joints[:start], joints[start:end], joints[end:], (end - start) / fps
     return model.between(
         before, after, wanted.texts[0], seconds, wanted.seed, wanted.guidance,
         foot_lock=foot_lock, parts=change.parts, path=path, middle=middle,

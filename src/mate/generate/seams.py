@@ -17,6 +17,7 @@ from mate.errors import MateError
 from mate.generate.base import Editor, Generator
 from mate.generate.timeline import REACH, Step, bounds, jumps
 from mate.motion.features import features_to_joints
+from mate.motion.skeleton import only_humanml3d
 
 NAMES = ("position_m", "velocity_m_s", "heading_deg")
 
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         model = from_pretrained(given.model)
         if not isinstance(model, Generator) or not isinstance(model, Editor):
             raise MateError(f"{given.model} makes no timelines; give a generator")
+        only_humanml3d(model.spec.skeleton.name, "the measure of joins")
         texts = sorted({caption.text for captions in dataset.captions for caption in captions})
         rows = seam_jumps(
             model,

@@ -20,9 +20,10 @@ from mate.generate.linear import Linear, packed
 from mate.generate.mdm import config as mdm_config
 from mate.generate.mdm.diffusion import MotionDiffusion
 from mate.generate.momask import config as momask_config
-from mate.generate.momask.model import FPS, MoMaskGenerator
+from mate.generate.momask.model import MoMaskGenerator
 from mate.generate.precision import lower
 from mate.generate.procedure import PlainMDM, PlainMoMask
+from mate.motion.layout import HUMANML3D_FEATURES
 from mate.text.encoder import TextEncoder
 
 TEXT = "a person walks forward slowly and waves with the right hand"
@@ -98,7 +99,7 @@ def momask_runs(config: momask_config.MoMaskConfig, encoder: TextEncoder, batch:
 def mdm_runs(config: mdm_config.MDMConfig, encoder: TextEncoder, frames: int, solver_steps: int) -> dict[str, Run]:
     """Ways to make one motion: the procedure, ours with the same sampler, and ours with DPM-Solver++ in few steps."""
     torch.manual_seed(0)
-    model = MotionDiffusion(config, encoder.dim, FPS).eval()
+    model = MotionDiffusion(config, encoder.dim, HUMANML3D_FEATURES).eval()
     plain = PlainMDM(model, encode_in_full(encoder))
     few = replace(config.sampling, sampler="dpm++", steps=solver_steps)
 
@@ -193,14 +194,14 @@ def measure_generate(
         torch.manual_seed(0)
         encoder = encoder or clip_text(TEXT)
         rows = []
-        frames = round(momask.max_seconds * FPS)
+        frames = round(momask.max_seconds * HUMANML3D_FEATURES.fps)
         name = f"MoMask, {momask.sampling.steps} steps"
         for batch in batches:
             runs = momask_runs(momask, encoder, batch, frames)
             sizes, tokens = momask.masked, 2 * batch * (frames // momask.vq.stride + 1)
             limit = products(sizes.width, sizes.ff, sizes.layers, tokens)
             rows += _rows(name, batch, runs, limit, rounds, clock)
-        frames = round(mdm.max_seconds * FPS)
+        frames = round(mdm.max_seconds * HUMANML3D_FEATURES.fps)
         runs = mdm_runs(mdm, encoder, frames, solver_steps)
         sizes = mdm.denoiser
         limit = products(sizes.width, sizes.ff, sizes.layers, 2 * (frames + 1))

@@ -16,8 +16,10 @@ from torch import nn
 from mate.checkpoints import load_strict
 from mate.errors import MateError
 from mate.files import atomic_path
+from mate.motion.layout import FeatureSpec
 from mate.training import LossFn, TrainConfig, TrainReport, train
 
+NAMES = {"humanml3d": "HumanML3D", "kit": "KIT-ML"}
 FINAL = "final.safetensors"
 REPORT = "report.json"
 
@@ -95,6 +97,7 @@ def model_card(
     parts: Mapping[str, int],
     seconds: tuple[float, float],
     encoder: str,
+    spec: FeatureSpec,
     command: str = "",
 ) -> str:
     """The README.md of a generator's folder.
@@ -105,6 +108,7 @@ def model_card(
         parts: name of a part -> its parameters.
         seconds: the shortest and the longest motion that it makes.
         encoder: the text encoder's name.
+        spec: what it makes.
         command: what was typed.
     """
     rows = [f"| {stage} | {done['steps']} | {done['minutes']} |" for stage, done in facts.get("training", {}).items()]
@@ -112,7 +116,8 @@ def model_card(
     return "\n".join([
         f"# {title}",
         "",
-        f"Prompts in, human motion out: 22 joints (the HumanML3D skeleton), 20 frames a second, {seconds[0]:g} to {seconds[1]:g} seconds. "
+        f"Prompts in, human motion out: {spec.skeleton.joints} joints (the {NAMES[spec.skeleton.name]} skeleton), {spec.fps:g} frames a "
+        f"second, {seconds[0]:g} to {seconds[1]:g} seconds. "
         f"{method} The text encoder is not inside, only its name and, if there is one, a word patch.",
         "",
         f"**Licence of the weights: {facts['license']}** (it follows the training data). Outputs carry it in their metadata.",

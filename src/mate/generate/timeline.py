@@ -11,12 +11,13 @@ import numpy as np
 
 from mate.errors import MateError
 from mate.motion.retarget import heading
+from mate.motion.skeleton import HUMANML3D, Skeleton
 
 MAX_STEPS = 100
 REACH = 4  # frames before and after a join that belong to it: 0.2 s
-# 99th percentiles of real clips' largest changes within 0.2 s of a moment: metres a frame, metres per second, degrees a frame
-# (`python -m mate.generate.seams data/bandai-namco`). A join beyond one of them is smoothed.
-LIMITS = (0.41, 4.0, 6.4)
+# 99th percentiles of real clips' largest changes within 0.2 s of a moment: metres a frame, metres per second, degrees a frame, at 20
+# frames per second (`python -m mate.generate.seams data/bandai-namco`). A join beyond one of them is smoothed.
+LIMITS, LIMITS_FPS = (0.41, 4.0, 6.4), 20.0
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:s|sec|second|seconds)?", re.IGNORECASE)
 
 
@@ -78,11 +79,17 @@ class Jumps:
         return tuple(float(values[first:last].max()) for values in (self.position, self.velocity, self.heading))  # type: ignore[return-value]
 
 
-def jumps(joints: np.ndarray, fps: float) -> Jumps:
-    """The `Jumps` of joints (T, 22, 3), metres, T >= 3."""
+def limits(fps: float) -> tuple[float, float, float]:
+    """What no join should be beyond: (position, velocity, heading) as in `Jumps`."""
+    position, velocity, turn = LIMITS
+    return position * (LIMITS_FPS / fps), velocity, turn * (LIMITS_FPS / fps)
+
+
+def jumps(joints: np.ndarray, fps: float, skeleton: Skeleton = HUMANML3D) -> Jumps:
+    """The `Jumps` of joints (T, J, 3), metres, T >= 3."""
     joints = np.asarray(joints, np.float64)
     moves = np.diff(joints, axis=0)
-    turns = np.abs(np.degrees(np.diff(heading(joints))))
+    turns = np.abs(np.degrees(np.diff(heading(joints, skeleton))))
     change = np.linalg.norm(np.diff(moves, axis=0), axis=-1) * fps
     return Jumps(np.linalg.norm(moves, axis=-1).max(1), change.max(1), turns)
 

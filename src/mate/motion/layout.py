@@ -1,6 +1,6 @@
 """What the numbers of a frame are: which group stands where, for HumanML3D's 22 joints and for KIT-ML's 21."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from mate.motion.retarget import sides
@@ -64,6 +64,7 @@ class FeatureSpec:
     """The choices of the published procedure for one skeleton.
 
     Attributes:
+        skeleton: its bone lengths are in the data set's unit.
         fps: frames per second of the data set.
         leg: the two bones (each named by its lower joint) whose length says how a motion is scaled.
         contacts: the joints of the four contact labels: two of the left foot, two of the right one.
@@ -92,6 +93,12 @@ class FeatureSpec:
     def sides(self) -> tuple[int, int, int, int]:
         """The left hip, the right hip, the left shoulder, the right shoulder."""
         return sides(self.skeleton)
+
+    @property
+    def body(self) -> Skeleton:
+        """The skeleton with its bone lengths in metres."""
+        lengths = tuple(round(length * self.metres, 6) for length in self.skeleton.bone_lengths)
+        return replace(self.skeleton, bone_lengths=lengths)
 
     @property
     def std_groups(self) -> tuple[int, ...]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mate.errors import MateError
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -83,3 +85,9 @@ KIT = Skeleton(
     bone_lengths=(0.0,) * 21,
     chains=((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10)),
 )  # fmt: skip
+
+
+def only_humanml3d(skeleton: str, what: str) -> None:
+    """Raises MateError, for something that needs HumanML3D's joints, where a motion or a model has those of another skeleton."""
+    if skeleton != HUMANML3D.name:
+        raise MateError(f"{what}: needs the {HUMANML3D.joints} joints of HumanML3D, got those of {skeleton!r}")

@@ -222,7 +222,9 @@ class Engine:
         if info.name not in self._generators:
             from mate.checkpoints import from_pretrained
 
-            self._generators[info.name] = from_pretrained(info.folder)
+            made: Any = from_pretrained(info.folder)
+            made.only_humanml3d("the studio")
+            self._generators[info.name] = made
         generator = self._generators[info.name]
         language = str(read_config(info.folder)["text_encoder"])
         generator.encoder = self._encoder(language, info.folder / PATCH if patched and info.patch else None)

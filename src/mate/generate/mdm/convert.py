@@ -1,8 +1,8 @@
 """Released MDM checkpoints -> model folders of ours.
 
-A checkpoint is `model*.pt` with `args.json` beside it. Neither holds the mean and std of the training features; those are HumanML3D's
-`Mean.npy` and `Std.npy`. It holds no length predictor either: one is trained by `mate train generator --kind mdm --stage length --init`,
-or lengths are given.
+A checkpoint is `model*.pt` with `args.json` beside it. Neither holds the mean and std of the training features; those are the `Mean.npy`
+and `Std.npy` of HumanML3D, or of KIT-ML for a model of its 251 numbers. It holds no length predictor either: one is trained by
+`mate train generator --kind mdm --stage length --init`, or lengths are given.
 """
 
 import json
@@ -20,7 +20,8 @@ from mate.checkpoints import load_strict
 from mate.errors import MateError
 from mate.generate.mdm.config import DenoiserConfig, MDMConfig, preset
 from mate.generate.mdm.model import MDMGenerator
-from mate.motion.layout import LAYOUT
+from mate.generate.reader import UNTRAINED
+from mate.motion.layout import HUMANML3D_FEATURES, KIT_FEATURES, FeatureSpec
 from mate.text.encoder import TextEncoder
 
 # The reference's names of parts and ours; "#" stands for the number of a block.
@@ -48,6 +49,7 @@ NAMES = {
 }
 # Fixed tables, and the text encoder that some checkpoints carry along.
 _IGNORED = ("sequence_pos_encoder.", "embed_timestep.sequence_pos_encoder.", "clip_model.")
+SPECS = {"humanml": HUMANML3D_FEATURES, "kit": KIT_FEATURES}  # `dataset` in args.json
 _ENCODERS = {"clip": "openai/clip-vit-base-patch32", "bert": "distilbert-base-uncased"}
 _LICENSE = "not stated (released MDM weights: the code is MIT, the training data HumanML3D / AMASS is for non-commercial research)"
 
@@ -81,14 +83,15 @@ def reference_config(args: Mapping[str, Any]) -> MDMConfig:
     Raises:
         MateError: settings that only other tasks have.
     """
-    base = preset("mdm")
+    data = args.get("dataset", "humanml")
+    base = preset("mdm-kit" if data == "kit" else "mdm")
     kind = args.get("arch", "trans_enc")
     architecture = {"trans_enc": "encoder", "trans_dec": "decoder+token" if args.get("emb_trans_dec") else "decoder"}
     others = [name for name in ("context_len", "multi_target_cond", "unconstrained") if args.get(name)]
-    if kind not in architecture or args.get("dataset", "humanml") != "humanml" or others:
+    if kind not in architecture or data not in SPECS or others:
         raise MateError(
-            f"got an MDM of arch {kind!r} for {args.get('dataset')!r}{' with ' + ', '.join(others) if others else ''}; "
-            "expected trans_enc or trans_dec, text to motion, for humanml"
+            f"got an MDM of arch {kind!r} for {data!r}{' with ' + ', '.join(others) if others else ''}; "
+            "expected trans_enc or trans_dec, text to motion, for humanml or kit"
         )
     if args.get("emb_policy", "add") != "add":
         raise MateError(f"got emb_policy {args['emb_policy']!r}, expected 'add'")
@@ -117,7 +120,7 @@ def convert_checkpoint(
 
     Args:
         checkpoint: `model*.pt`, with `args.json` beside it. Only tensors are read from it, no code.
-        statistics: the folder of HumanML3D's `Mean.npy` and `Std.npy`.
+        statistics: the folder of HumanML3D's, or KIT-ML's, `Mean.npy` and `Std.npy`.
         encoder: the text encoder, a Hugging Face id or a local folder; default: the one it was trained with.
         patch: a word patch for the text encoder.
 
@@ -143,9 +146,12 @@ def convert_checkpoint(
     config = reference_config(args)
     kind = _ENCODERS["bert" if config.denoiser.words else "clip"]
     text = TextEncoder.from_pretrained(encoder or kind, patch=patch)
-    model = MDMGenerator(config, text, facts={"license": _LICENSE, "converted_from": checkpoint.name})
+    spec = SPECS[args.get("dataset", "humanml")]
+    model = MDMGenerator(
+        config, text, spec=spec, facts={"license": _LICENSE, "converted_from": checkpoint.name, UNTRAINED: "length"}
+    )
     load_denoiser(model, state, str(checkpoint))
-    model.diffusion.normalizer.set(*read_statistics(Path(statistics)))
+    model.diffusion.normalizer.set(*read_statistics(Path(statistics), spec))
     return model.eval()
 
 
@@ -160,14 +166,16 @@ def load_denoiser(model: MDMGenerator, state: Mapping[str, Tensor], where: str) 
     load_strict(denoiser, convert_state(state) | kept, where)
 
 
-def read_statistics(folder: Path) -> tuple[Tensor, Tensor]:
-    """(mean, std), (263,) each. Raises MateError where Mean.npy or Std.npy is missing or of another shape."""
+def read_statistics(folder: Path, spec: FeatureSpec = HUMANML3D_FEATURES) -> tuple[Tensor, Tensor]:
+    """(mean, std), (D,) each. Raises MateError where Mean.npy or Std.npy is missing or of another shape."""
     try:
         mean, std = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("Mean", "Std"))
     except (OSError, ValueError) as error:
-        raise MateError(f"{folder}: Mean.npy or Std.npy cannot be read ({error}); give HumanML3D's folder") from error
-    if mean.shape != (LAYOUT.dim,) or std.shape != (LAYOUT.dim,):
         raise MateError(
-            f"{folder}: Mean.npy and Std.npy have shapes {mean.shape} and {std.shape}, expected two ({LAYOUT.dim},)"
+            f"{folder}: Mean.npy or Std.npy cannot be read ({error}); give the folder of the data set"
+        ) from error
+    if mean.shape != (spec.dim,) or std.shape != (spec.dim,):
+        raise MateError(
+            f"{folder}: Mean.npy and Std.npy have shapes {mean.shape} and {std.shape}, expected two ({spec.dim},)"
         )
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()

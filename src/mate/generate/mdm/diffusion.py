@@ -1,7 +1,7 @@
 """Noise: how training adds it, and how sampling takes it away again.
 
 Schedules and samplers are those of `diffusers`; the denoiser predicts the clean motion ("sample" there).
-Shapes: B batch, T frames, D features a frame.
+Shapes: B batch, T frames, C numbers of a frame, D of them denoised.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,23 +13,16 @@ from torch import Tensor, nn
 
 from mate.errors import MateError
 from mate.generate.linear import packed
-from mate.generate.mdm.config import DiffusionConfig, MDMConfig, SamplingConfig
+from mate.generate.mdm.config import BLOCKS, DiffusionConfig, MDMConfig, SamplingConfig
 from mate.generate.mdm.denoiser import Denoiser
 from mate.generate.momask.vqvae import Normalizer
-from mate.motion.layout import LAYOUT
-
-BLOCK_COLUMNS = {
-    "root": LAYOUT.root,
-    "positions": LAYOUT.positions,
-    "rotations": LAYOUT.rotations,
-    "velocities": LAYOUT.velocities,
-    "contacts": LAYOUT.contacts,
-}
+from mate.motion.layout import FeatureLayout, FeatureSpec
 
 
-def columns_of(features: Sequence[str]) -> list[int]:
-    """Where the named groups stand among HumanML3D's 263 numbers."""
-    return [i for name, place in BLOCK_COLUMNS.items() if name in features for i in range(place.start, place.stop)]
+def columns_of(features: Sequence[str], layout: FeatureLayout) -> list[int]:
+    """Where the named groups (`mate.generate.mdm.config.BLOCKS`) stand among the numbers of a frame."""
+    places: list[slice] = [getattr(layout, name) for name in BLOCKS if name in features]
+    return [i for place in places for i in range(place.start, place.stop)]
 
 
 def betas(config: DiffusionConfig) -> Tensor:
@@ -91,30 +84,30 @@ class MotionDiffusion(nn.Module):
     """The denoiser with the statistics of its data, its noise and its loss.
 
     Attributes:
-        columns: (D,) which of the 263 numbers are denoised.
-        normalizer: of all 263.
+        columns: (D,) which of the C numbers are denoised.
+        normalizer: of all C.
     """
 
     columns: Tensor
     kept: Tensor
 
-    def __init__(self, config: MDMConfig, text_dim: int, fps: float):
+    def __init__(self, config: MDMConfig, text_dim: int, spec: FeatureSpec):
         super().__init__()
         self.config = config
-        columns = columns_of(config.features)
-        self.max_frames = round(config.max_seconds * fps)
-        self.normalizer = Normalizer(LAYOUT.dim)
+        columns = columns_of(config.features, spec.layout)
+        self.max_frames = round(config.max_seconds * spec.fps)
+        self.normalizer = Normalizer(spec.dim)
         self.denoiser = Denoiser(config.denoiser, len(columns), text_dim, self.max_frames, config.diffusion.steps)
         self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.register_buffer("kept", kept_signal(config.diffusion).float(), persistent=False)
 
     def select(self, features: Tensor) -> Tensor:
-        """Raw features (..., 263) -> what is denoised (..., D)."""
+        """Raw features (..., C) -> what is denoised (..., D)."""
         return self.normalizer(features)[..., self.columns]
 
     def restore(self, x: Tensor) -> Tensor:
-        """What is denoised (..., D) -> raw features (..., 263); groups that are not denoised are zero."""
-        features = x.new_zeros(*x.shape[:-1], LAYOUT.dim)
+        """What is denoised (..., D) -> raw features (..., C); groups that are not denoised are zero."""
+        features = x.new_zeros(*x.shape[:-1], len(self.normalizer.mean))
         features[..., self.columns] = x * self.normalizer.std[self.columns] + self.normalizer.mean[self.columns]
         return features
 
@@ -129,7 +122,7 @@ class MotionDiffusion(nn.Module):
         """Named losses, each (): "clean", the squared error of the clean motion, and that of its differences between frames.
 
         Args:
-            features: (B, T, 263) raw.
+            features: (B, T, C) raw.
             mask: (B, T), True = valid.
             text: (B, L, S).
             text_mask: (B, L), or None: all valid.
@@ -163,7 +156,7 @@ class MotionDiffusion(nn.Module):
         sampling: SamplingConfig,
         known: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Raw features (B, longest, 263); beyond a motion's own length they mean nothing.
+        """Raw features (B, longest, C); beyond a motion's own length they mean nothing.
 
         Args:
             text: (B, L, S).
@@ -171,7 +164,7 @@ class MotionDiffusion(nn.Module):
             frames: of each motion.
             streams: one random stream a motion, so that none depends on its batch.
             sampling: sampler, steps, guidance.
-            known: raw features (B, longest, 263) and which of them stay (B, longest, 263) bool.
+            known: raw features (B, longest, C) and which of them stay (B, longest, C) bool.
         """
         batch, longest, device = len(frames), max(frames), text.device
         mask = torch.arange(longest, device=device) < torch.tensor(list(frames), device=device)[:, None]

@@ -14,7 +14,7 @@ from mate.generate.base import check_steps, check_texts
 from mate.generate.editing import motion_features, or_nothing, put_between, smoothed
 from mate.generate.mdm.diffusion import scheduler
 from mate.generate.mdm.known import Known, along_path, edit, follow
-from mate.generate.mdm.model import FPS, MDMGenerator
+from mate.generate.mdm.model import MDMGenerator
 from mate.generate.timeline import Step, bounds
 from mate.motion.layout import LAYOUT
 from mate.motion.retarget import heading
@@ -34,14 +34,14 @@ _TO_NEXT = (
 def make_timeline(
     model: MDMGenerator, steps: Sequence[Step], seed: int, guidance: float | None, number: int, foot_lock: bool
 ) -> np.ndarray:
-    """One motion of several prompts, (T, 22, 3).
+    """One motion of several prompts, (T, J, 3).
 
     All prompts are denoised together as one long motion: each sees its own frames and some of its neighbours', and where two see the same
     frames their clean motions are faded into each other, at every noise level (as in Shafir et al., "Human motion diffusion as a
     generative prior", 2024). Features hold turns and steps, not places, so that position and heading go on by themselves.
     """
     steps = check_steps(steps, model.min_seconds, model.max_seconds)
-    edges = bounds(list(steps), FPS)
+    edges = bounds(list(steps), model.fps)
     spans = [_seen(start, end, edges[-1], model.diffusion.max_frames) for start, end in pairwise(edges)]
     weights = _fades(spans, edges)
     settings = model.config.sampling
@@ -68,7 +68,7 @@ def make_timeline(
                 clean[0, a:b] += own[: b - a] * weight.to(text.device)
         x = walk.step(clean, time, x, **extra).prev_sample
     features = model.diffusion.restore(x)[0].cpu().numpy()
-    return smoothed(features, edges[1:-1], lambda made: model._joints(made, None, foot_lock))
+    return smoothed(features, edges[1:-1], lambda made: model._joints(made, None, foot_lock), model.spec)
 
 
 def _seen(start: int, end: int, total: int, most: int) -> tuple[int, int]:
@@ -114,7 +114,7 @@ def fill_between(
     right = min(len(after), COMPANY, max(room - min(len(before), COMPANY), room // 2))
     left = min(len(before), COMPANY, room - right)
     # A motion of at least the model's shortest length is made; what is too much goes.
-    total = max(left + gap + right, round(model.min_seconds * FPS))
+    total = max(left + gap + right, round(model.min_seconds * model.fps))
     given, keep = np.zeros((total, LAYOUT.dim), np.float32), np.zeros((total, LAYOUT.dim), bool)
     for rows, joints in (
         (slice(0, left), before[len(before) - left :]),
@@ -153,11 +153,11 @@ def change_parts(
         )
     before, after = or_nothing(before), or_nothing(after)
     whole = np.concatenate((before, middle, after))
-    gap = _gap(model, len(middle) / FPS, 0)
+    gap = _gap(model, len(middle) / model.fps, 0)
     room = model.diffusion.max_frames - gap
     first = max(0, len(before) - min(COMPANY, room // 2))
     last = min(len(whole), len(before) + gap + min(COMPANY, room // 2))
-    start, end = (len(before) - first) / FPS, (len(before) - first + gap) / FPS
+    start, end = (len(before) - first) / model.fps, (len(before) - first + gap) / model.fps
     known = edit(whole[first:last], [(start, end)], parts)
     [made] = model.sample([text], None, seed, guidance, numbers=[number], known=[known], foot_lock=foot_lock)
     return np.concatenate((whole[:first], made, whole[last:]))
@@ -182,7 +182,7 @@ def along(
     gap = _gap(model, seconds, bool(len(before)))
     if len(path) != gap:
         raise MateError(
-            f"got a path of {len(path)} frames for {seconds:g} s, expected {gap} at {FPS:g} frames a second"
+            f"got a path of {len(path)} frames for {seconds:g} s, expected {gap} at {model.fps:g} frames a second"
         )
     company = min(len(before), COMPANY, model.diffusion.max_frames - gap)
     start = before[len(before) - company :]
@@ -204,7 +204,8 @@ def along(
 
 def _gap(model: MDMGenerator, seconds: float, sides: int) -> int:
     """Frames of a gap with something on so many sides. Raises MateError for one that cannot be made at once."""
-    gap, most = round(seconds * FPS), model.diffusion.max_frames - 2 * sides
+    fps = model.fps
+    gap, most = round(seconds * fps), model.diffusion.max_frames - 2 * sides
     if not 1 <= gap <= most:
-        raise MateError(f"got a gap of {seconds:g} s; this model fills {1 / FPS:g} to {most / FPS:g} s at once")
+        raise MateError(f"got a gap of {seconds:g} s; this model fills {1 / fps:g} to {most / fps:g} s at once")
     return gap

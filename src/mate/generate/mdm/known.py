@@ -1,7 +1,7 @@
 """What a generated motion must keep: editing by time range and by body part, continuing from a motion or a pose, following a path.
 
 All of these are one thing to the denoiser: some of the numbers are known, and each step's clean motion is made to have them
-(MDM's section on editing). Shapes: T frames, joints (T, 22, 3) in metres, features (T, 263).
+(MDM's section on editing). Of HumanML3D's joints alone. Shapes: T frames, joints (T, 22, 3) in metres, features (T, 263).
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from mate.errors import MateError
 from mate.generate.postprocess import restore_bones
 from mate.motion.features import features_to_joints, joints_to_features
 from mate.motion.kinematics import segments
-from mate.motion.layout import LAYOUT
+from mate.motion.layout import HUMANML3D_FEATURES, LAYOUT
 from mate.motion.retarget import check_joints, face_forward, heading, rotate_about_y
 from mate.motion.skeleton import HUMANML3D
 
-FPS = 20.0
+FPS = HUMANML3D_FEATURES.fps
 FADE = 5  # frames over which what is new is led to what stays
 _ARMS = (13, 16, 18, 20, 14, 17, 19, 21)
 _LEGS = (1, 4, 7, 10, 2, 5, 8, 11)

@@ -18,10 +18,10 @@ from mate.generate.mdm.diffusion import MotionDiffusion
 from mate.generate.mdm.known import Known
 from mate.generate.momask.config import from_dict
 from mate.generate.postprocess import clean, lock_feet
-from mate.generate.reader import FPS, TextReader, needed, other_facts
+from mate.generate.reader import TextReader, needed, other_facts, spec_of
 from mate.generate.timeline import Step
 from mate.motion.features import features_to_joints
-from mate.motion.layout import LAYOUT
+from mate.motion.layout import HUMANML3D_FEATURES, FeatureSpec
 from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
@@ -49,11 +49,12 @@ class MDMGenerator(TextReader):
         text_dim: int = 384,
         word_dim: int | None = None,
         facts: dict[str, Any] | None = None,
+        spec: FeatureSpec = HUMANML3D_FEATURES,
     ):
         dims = (encoder.dim, encoder.token_dim) if encoder is not None else (text_dim, word_dim or text_dim)
-        super().__init__(config, encoder, *dims, facts=facts)
+        super().__init__(config, encoder, *dims, facts=facts, spec=spec)
         seen = self.word_dim if config.denoiser.words else self.text_dim
-        self.diffusion = MotionDiffusion(config, seen, FPS)
+        self.diffusion = MotionDiffusion(config, seen, spec)
         self.length = LengthPredictor(config.length, self.text_dim, self.diffusion.max_frames // LENGTH_STRIDE)
 
     # ------------------------------------------------------------------------------------------------------------- training
@@ -96,7 +97,8 @@ class MDMGenerator(TextReader):
         """Motions of the texts; see `mate.generate.base.Generator.sample`.
 
         Args:
-            known: what each motion must keep (`mate.generate.mdm.known`): it sets the length, `seconds` must be None for all then.
+            known: what each motion must keep (`mate.generate.mdm.known`): it sets the length, `seconds` must be None for all then. For
+                models of HumanML3D's joints.
             sampler: "ddpm", "ddim" or "dpm++" instead of the model's own.
             steps: evaluations of the denoiser instead of the model's own number.
             foot_lock: False leaves out the post-processing of feet.
@@ -108,6 +110,8 @@ class MDMGenerator(TextReader):
                 raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
         if known is not None and seconds is not None:
             raise MateError("got lengths and motions to keep; those set the lengths themselves, leave the lengths out")
+        if known is not None:
+            self.only_humanml3d("keeping a motion")
         own = list(range(len(texts)) if numbers is None else numbers)
         lengths: list[int | None] = [None] * len(texts)
         if seconds is not None:
@@ -115,7 +119,7 @@ class MDMGenerator(TextReader):
         kept = list(known or [None] * len(texts))
         for i, part in enumerate(kept):
             if part is not None:
-                lengths[i] = self.frames(len(part.features) / FPS)
+                lengths[i] = self.frames(len(part.features) / self.fps)
         settings = self.config.sampling
         settings = replace(
             settings,
@@ -173,6 +177,7 @@ class MDMGenerator(TextReader):
         """
         from mate.generate.mdm.editing import along, change_parts, fill_between
 
+        self.only_humanml3d("changing a motion")
         self.eval()
         if path is not None and parts:
             raise MateError("got a path and body parts, expected one of them: along a path the whole body is made")
@@ -191,7 +196,7 @@ class MDMGenerator(TextReader):
         known: Sequence[Known | None],
         settings: Any,
     ) -> list[np.ndarray]:
-        """Raw features (T, 263) of each prompt."""
+        """Raw features (T, C) of each prompt."""
         text, text_mask, pooled = self._texts(texts)
         frames = [
             self._choose_length(pooled[i : i + 1], seed, numbers[i]) if length is None else length
@@ -200,7 +205,7 @@ class MDMGenerator(TextReader):
         streams = [torch.Generator().manual_seed(mix_seed(seed, number, "noise")) for number in numbers]
         held = None
         if any(part is not None for part in known):
-            given = torch.zeros(len(texts), max(frames), LAYOUT.dim)
+            given = torch.zeros(len(texts), max(frames), self.spec.dim)
             keep = torch.zeros(given.shape, dtype=torch.bool)
             for i, part in enumerate(known):
                 if part is not None:
@@ -211,8 +216,9 @@ class MDMGenerator(TextReader):
         return [row[:count] for row, count in zip(features, frames, strict=True)]
 
     def _choose_length(self, pooled: Tensor, seed: int, number: int) -> int:
+        self.check_lengths()
         stream = torch.Generator().manual_seed(mix_seed(seed, number, "length"))
-        shortest = max(1, -(-round(self.min_seconds * FPS) // LENGTH_STRIDE))
+        shortest = max(1, -(-round(self.min_seconds * self.fps) // LENGTH_STRIDE))
         [units] = self.length.sample(
             pooled, lambda *_: torch.rand(1, self.length.max_tokens, generator=stream),
             self.config.sampling.length_temperature, shortest,
@@ -220,13 +226,13 @@ class MDMGenerator(TextReader):
         return units * LENGTH_STRIDE
 
     def _joints(self, features: np.ndarray, known: Known | None, foot_lock: bool) -> np.ndarray:
-        """(T, 263) -> joints (T, 22, 3): cleaned, and back where the kept motion was."""
-        contacts = features[:, LAYOUT.contacts] if "contacts" in self.config.features else None
+        """(T, C) -> joints (T, J, 3): cleaned, and back where the kept motion was."""
+        told = "contacts" in self.config.features
         if known is None:
-            return clean(features_to_joints(features), contacts=contacts, foot_lock=foot_lock)
+            return self.finish(features, told, foot_lock)
         joints = clean(features_to_joints(known.close(features)), foot_lock=False)
         if foot_lock:  # without leading the body after its feet: its path is the kept one
-            joints = lock_feet(joints, FPS, contacts)
+            joints = lock_feet(joints, self.fps, features[:, self.spec.layout.contacts] if told else None)
         return known.place(joints)
 
     # --------------------------------------------------------------------------------------------------------------- folders
@@ -266,7 +272,8 @@ class MDMGenerator(TextReader):
         config, tensors, path = load_folder(folder, MODEL_TYPE)
         text_dim, word_dim = (int(value) for value in needed(config, path, "text_dim", "word_dim"))
         settings = from_dict(MDMConfig, config["config"])
-        model = cls(settings, text_dim=text_dim, word_dim=word_dim, facts=other_facts(config))
+        spec = spec_of(config, path)
+        model = cls(settings, text_dim=text_dim, word_dim=word_dim, facts=other_facts(config), spec=spec)
         load_strict(model, tensors, path)
         model.adopt(config, path, patch)
         return model.to(device).eval()

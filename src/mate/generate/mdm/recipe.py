@@ -17,26 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from mate.errors import MateError
-from mate.generate.clips import Captions, Clips, length_batches, open_sets
+from mate.generate.clips import Captions, Clips, check_spec, length_batches, open_sets
 from mate.generate.mdm.config import MDMConfig
-from mate.generate.mdm.model import FPS, LENGTH_STRIDE, MDMGenerator
+from mate.generate.mdm.model import LENGTH_STRIDE, MDMGenerator
 from mate.generate.momask.transformer import TextNormalizer
 from mate.generate.momask.vqvae import parameter_count
+from mate.generate.reader import UNTRAINED
 from mate.generate.stages import Stages, model_card
+from mate.motion.layout import FeatureSpec
+from mate.motion.skeleton import HUMANML3D
 from mate.text.encoder import TextEncoder
 from mate.training import TrainReport, mix_seed
 
 STAGES = ("denoiser", "length")
 TITLE = "A text-to-motion generator of mate (MDM type)"
-METHOD = (
-    "MDM's method: a transformer predicts the clean motion, classifier-free guidance; {steps} steps of {sampler} by default. It also "
-    "edits motions, by time range and by body part."
-)
+METHOD = "MDM's method: a transformer predicts the clean motion, classifier-free guidance; {steps} steps of {sampler} by default."
+EDITS = " It also edits motions, by time range and by body part."  # of HumanML3D's joints
 
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """B clips: raw features (B, T, 263), mask (B, T) True = valid, text (B, L, S), its mask (B, L) or None."""
+    """B clips: raw features (B, T, D), mask (B, T) True = valid, text (B, L, S), its mask (B, L) or None."""
 
     features: Tensor
     mask: Tensor
@@ -103,14 +104,14 @@ def train_generator(
     """Trains the stages and writes the model folder `out`.
 
     Args:
-        folders: HumanML3D-layout data sets; their training splits are used.
+        folders: HumanML3D-layout data sets, of one skeleton; their training splits are used.
         out: the model folder; `OUT.train/` beside it holds what is needed to continue.
         config: sizes and training of the stages; `init` brings its own sizes.
         encoder: the text encoder, with the patch applied if `patch` is given. It does not change.
         patch: the word-patch file that goes into the model folder.
         weights: of the folders; default: their clip counts.
         balance: 0 draws clips alike, 1 draws every content alike (meta `content`).
-        init: a model folder to start from.
+        init: a model folder to start from; of the data's skeleton.
         stages: which ones to train; the others keep what earlier calls or `init` gave.
         facts: further entries for config.json.
         command: what was typed, for the model card.
@@ -123,12 +124,14 @@ def train_generator(
         MateError: bad data, bad options, or another run's folder.
     """
     kept = Stages(out, STAGES, stages, quiet)
-    sets = open_sets(folders, FPS)
+    sets = open_sets(folders)
     clips = Clips(sets, weights or [len(ds) for ds in sets], balance, 2 * LENGTH_STRIDE)
-    kept.say(clips.about(FPS))
+    kept.say(clips.about())
     with torch.random.fork_rng([]):
         torch.manual_seed(mix_seed(config.train_denoiser.seed, "weights"))
-        model = _start(config, encoder, init)
+        model = _start(config, encoder, clips.spec, init)
+    for ds in sets:
+        check_spec(ds, model.spec, str(init))
     captions = Captions(encoder, clips.texts, kept.work / "texts.safetensors", config.denoiser.words)
     if init is None:
         model.diffusion.normalizer.set(*clips.moments(), config.feat_bias)
@@ -147,10 +150,13 @@ def train_generator(
     model.facts |= {
         "license": clips.license, **(facts or {}), "training": kept.facts(), "training_data": clips.sources,
     }  # fmt: skip
+    if "length" in model.facts["training"]:
+        model.facts.pop(UNTRAINED, None)
     method = METHOD.format(steps=config.sampling.steps, sampler=config.sampling.sampler)
+    method += EDITS if model.spec.skeleton.name == HUMANML3D.name else ""
     parts = {"denoiser": parameter_count(model.diffusion), "length": parameter_count(model.length)}
     lengths = model.min_seconds, model.max_seconds
-    card = model_card(TITLE, method, model.facts, parts, lengths, model.encoder.model_id, command)
+    card = model_card(TITLE, method, model.facts, parts, lengths, model.encoder.model_id, model.spec, command)
     model.save_pretrained(out, card, patch)
     kept.say(
         f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {kept.work} is no longer needed, except to train on"
@@ -164,10 +170,11 @@ def _assign(normalizer: TextNormalizer, mean: Tensor, scale: Tensor) -> None:
     normalizer.scale.copy_(scale)
 
 
-def _start(config: MDMConfig, encoder: TextEncoder, init: str | Path | None) -> MDMGenerator:
+def _start(config: MDMConfig, encoder: TextEncoder, spec: FeatureSpec, init: str | Path | None) -> MDMGenerator:
     if init is None:
-        return MDMGenerator(config, encoder)
+        return MDMGenerator(config, encoder, spec=spec)
     model = MDMGenerator.from_pretrained(init)
+    model.take_bones(spec)
     if model.config.denoiser.words != config.denoiser.words or model.config.features != config.features:
         raise MateError(f"{init} was made with another preset; choose the preset that it was trained with")
     model.encoder = encoder

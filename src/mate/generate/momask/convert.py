@@ -1,9 +1,13 @@
-"""The released MoMask checkpoints as a model folder: `python -m mate.generate.momask.convert CHECKPOINTS/t2m -o OUT`.
+"""The released MoMask checkpoints as a model folder: `python -m mate.generate.momask.convert CHECKPOINTS/t2m -o OUT`, or CHECKPOINTS/kit.
 
 The release (github.com/EricGuo5513/momask-codes, `prepare/download_models.sh`) is a folder with one folder a network: `opt.txt`,
 `model/*.tar`, and for the tokeniser `meta/mean.npy` and `meta/std.npy`. Its files are read as plain tensors (`weights_only=True`):
 nothing in them is run. CLIP is not in them; the model folder names
 `openai/clip-vit-base-patch32`, the same weights as openai-clip's ViT-B/32.
+
+The tokeniser's width says whose motions it makes: 263 numbers are HumanML3D's, 251 are those of KIT-ML's `new_joint_vecs` (train_vq.py:
+21 joints, 12.5 frames a second; data/t2m_dataset.py: their groups). KIT-ML's release has no length estimator, and its bone lengths are in
+no published file: they come from a KIT-ML set, or each motion keeps its own.
 """
 
 import argparse
@@ -19,71 +23,93 @@ from torch import Tensor
 
 from mate.checkpoints import load_strict
 from mate.errors import MateError
+from mate.generate.clips import check_spec, open_sets, spec_of_data
 from mate.generate.momask.config import LengthConfig, MoMaskConfig, TransformerConfig, preset
-from mate.generate.momask.model import FPS, MoMaskGenerator
-from mate.motion.features import FEATURE_DIM
+from mate.generate.momask.model import MoMaskGenerator
+from mate.generate.reader import UNTRAINED
+from mate.motion.layout import HUMANML3D_FEATURES, KIT_FEATURES, FeatureSpec
 
 CLIP = "openai/clip-vit-base-patch32"
 MASKED = "t2m_nlayer8_nhead6_ld384_ff1024_cdp0.1_rvq6ns"
 RESIDUAL = "tres_nlayer8_ld384_ff1024_rvq6ns_cdp0.2_sw"
+KIT = "_k"  # at the end of the names of the networks for KIT-ML
 LENGTH_LAYERS = (512, 256, 128)  # fixed in the release, models/vq/model.py
 State = Mapping[str, Tensor]
 
 
 def convert(
-    folder: str | Path, out: str | Path, masked: str = MASKED, residual: str = RESIDUAL, encoder: str = CLIP
+    folder: str | Path,
+    out: str | Path,
+    masked: str | None = None,
+    residual: str | None = None,
+    encoder: str = CLIP,
+    data: str | Path | None = None,
 ) -> Path:
     """Writes a model folder from a folder of released checkpoints.
 
     Args:
-        folder: `checkpoints/t2m` of the release.
+        folder: `checkpoints/t2m` or `checkpoints/kit` of the release.
         out: the model folder to write; fp16 as all model folders, normalisers in fp32.
-        masked, residual: the names of the two transformers' folders; the tokeniser's stands in their `opt.txt`.
+        masked, residual: the names of the two transformers' folders; the tokeniser's stands in their `opt.txt`. None: the released ones.
         encoder: the text encoder that the model folder names.
+        data: a prepared KIT-ML set, whose bone lengths a model for KIT-ML gets. None: it has none of its own.
 
     Returns:
         `out`.
 
     Raises:
-        MateError: a file is missing or unreadable, or a network is of a kind that this version does not build.
+        MateError: a file is missing or unreadable, a network is of a kind that this version does not build, or `data` of another
+            skeleton.
     """
+    masked, residual = _names(Path(folder), masked, residual)
     model = load_release(folder, masked, residual, encoder)
-    return model.save_pretrained(out, _card(Path(folder), masked, residual))
+    if data is not None:
+        sets = open_sets([data])
+        check_spec(sets[0], model.spec, str(folder))
+        model.take_bones(spec_of_data(sets))
+    return model.save_pretrained(out, _card(Path(folder), masked, residual, model))
 
 
 def load_release(
-    folder: str | Path, masked: str = MASKED, residual: str = RESIDUAL, encoder: str = CLIP
+    folder: str | Path, masked: str | None = None, residual: str | None = None, encoder: str = CLIP
 ) -> MoMaskGenerator:
     """The generator in a folder of released checkpoints, in fp32; arguments and errors as in `convert`."""
     folder = Path(folder)
+    masked, residual = _names(folder, masked, residual)
     options = {name: read_options(folder / name / "opt.txt") for name in (masked, residual)}
     tokeniser = str(options[masked].get("vq_name"))
     if options[residual].get("vq_name") != tokeniser:
         raise MateError(f"{masked} and {residual} belong to different tokenisers; expected two of one release")
     vq_options = read_options(folder / tokeniser / "opt.txt")
+    length = folder / "length_estimator" / "model" / "finest.tar"
     states = {
         "vq": _state(folder / tokeniser / "model" / "net_best_fid.tar", ("vq_model", "net")),
         "masked": _state(folder / masked / "model" / "latest.tar", ("t2m_transformer", "trans")),
         "residual": _state(folder / residual / "model" / "net_best_fid.tar", ("res_transformer",)),
-        "length": _state(folder / "length_estimator" / "model" / "finest.tar", ("estimator",)),
     }
+    spec = _spec(states["vq"])
+    if length.is_file() or spec is HUMANML3D_FEATURES:
+        states["length"] = _state(length, ("estimator",))
     text_dim = states["masked"]["cond_emb.weight"].shape[1]
-    config = _config(vq_options, options[masked], options[residual], states)
-    model = MoMaskGenerator(config, text_dim=text_dim, facts={"license": "as the release: see its README"})
+    config = _config(vq_options, options[masked], options[residual], states, spec)
+    model = MoMaskGenerator(config, text_dim=text_dim, facts={"license": "as the release: see its README"}, spec=spec)
+    if "length" not in states:
+        model.facts[UNTRAINED] = "length"
     model.set_text_encoder(encoder)
     tensors = {
         **_prefixed("vq.", _tokeniser(states["vq"], config)),
         **_prefixed("vq.normalizer.", _statistics(folder / tokeniser / "meta")),
         **_prefixed("masked.", _masked(states["masked"], config)),
         **_prefixed("residual.", _residual(states["residual"], config)),
-        **_prefixed("length.layers.", _renamed(states["length"], {"output.": ""})),
+        **_prefixed("length.layers.", _renamed(states.get("length", {}), {"output.": ""})),
     }
     own = model.state_dict()
-    tensors |= {
-        name: own[name]
-        for name in own
-        if name.endswith(("normalizer.mean", "normalizer.scale")) and name not in tensors
-    }
+    kept = (
+        ("normalizer.mean", "normalizer.scale")
+        if "length" in states
+        else ("normalizer.mean", "normalizer.scale", "length.layers.")
+    )
+    tensors |= {name: own[name] for name in own if name not in tensors and any(part in name for part in kept)}
     load_strict(model, tensors, folder)
     return model.eval()
 
@@ -119,10 +145,31 @@ def _state(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
     return {name: value.float() for name, value in found.items() if not name.startswith("clip_model.")}
 
 
+def _names(folder: Path, masked: str | None, residual: str | None) -> tuple[str, str]:
+    """The folders of the two transformers: those given, else those of the release, for KIT-ML where the folder has them."""
+    end = KIT if (folder / (MASKED + KIT)).is_dir() else ""
+    return masked or MASKED + end, residual or RESIDUAL + end
+
+
+def _spec(vq: State) -> FeatureSpec:
+    """What the tokeniser makes, by the width of its first layer."""
+    features = vq["encoder.model.0.weight"].shape[1]
+    for spec in (HUMANML3D_FEATURES, KIT_FEATURES):
+        if spec.dim == features:
+            return spec
+    raise MateError(
+        f"the tokeniser is for {features} features a frame, expected {HUMANML3D_FEATURES.dim} (HumanML3D) or {KIT_FEATURES.dim} (KIT-ML)"
+    )
+
+
 def _config(
-    vq: dict[str, str], masked: dict[str, str], residual: dict[str, str], states: dict[str, dict]
+    vq: dict[str, str],
+    masked: dict[str, str],
+    residual: dict[str, str],
+    states: dict[str, dict],
+    spec: FeatureSpec,
 ) -> MoMaskConfig:
-    base = preset("momask")
+    base = preset("momask" if spec is HUMANML3D_FEATURES else "momask-kit")
 
     def fixed(name: str, expected: str) -> None:
         if (found := vq.get(name, expected)) != expected:
@@ -130,15 +177,11 @@ def _config(
 
     for name, expected in (("vq_act", "relu"), ("vq_norm", "None"), ("shared_codebook", "False"), ("stride_t", "2")):
         fixed(name, expected)
-    features = states["vq"]["encoder.model.0.weight"].shape[1]
-    if features != FEATURE_DIM:
-        raise MateError(
-            f"the tokeniser is for {features} features a frame, expected {FEATURE_DIM} (HumanML3D); "
-            "the release for KIT-ML (251) is another skeleton, which the generator does not make"
-        )
     books = [name for name in states["vq"] if name.endswith(".codebook")]
     codes, dim = states["vq"][books[0]].shape
-    outputs = states["length"]["output.11.weight"].shape[0]
+    longest = base.max_seconds
+    if "length" in states:  # one output for each number of tokens from 0
+        longest = (states["length"]["output.11.weight"].shape[0] - 1) * 2 ** int(vq["down_t"]) / spec.fps
 
     def transformer(options: dict[str, str], which: str, kind: TransformerConfig) -> TransformerConfig:
         state = states[which]
@@ -170,7 +213,7 @@ def _config(
         masked=transformer(masked, "masked", base.masked),
         residual=transformer(residual, "residual", base.residual),
         length=LengthConfig(layers=LENGTH_LAYERS),
-        max_seconds=(outputs - 1) * 2 ** int(vq["down_t"]) / FPS,
+        max_seconds=longest,
     )  # fmt: skip
 
 
@@ -262,12 +305,16 @@ def _prefixed(prefix: str, state: State) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in state.items()}
 
 
-def _card(folder: Path, masked: str, residual: str) -> str:
+def _card(folder: Path, masked: str, residual: str, model: MoMaskGenerator) -> str:
+    kit = model.spec.dim == KIT_FEATURES.dim
+    body = ["It makes KIT-ML's 21 joints at 12.5 frames a second.", ""] if kit else []
+    lengths = ["Its length predictor is untrained: give lengths.", ""] if UNTRAINED in model.facts else []
     return "\n".join([
         "# MoMask, converted from its released checkpoints", "",
         f"Masked transformer `{masked}`, residual transformer `{residual}`, from `{folder.name}`.", "",
-        "The weights are the MoMask authors' (Guo et al., CVPR 2024); their licence and that of HumanML3D hold. "
+        f"The weights are the MoMask authors' (Guo et al., CVPR 2024); their licence and that of {'KIT-ML' if kit else 'HumanML3D'} hold. "
         f"Text encoder: {CLIP}, which is not inside.", "",
+        *body, *lengths,
     ])  # fmt: skip
 
 
@@ -276,14 +323,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mate.generate.momask.convert", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("folder", help="checkpoints/t2m of the release")
+    parser.add_argument("folder", help="checkpoints/t2m or checkpoints/kit of the release")
     parser.add_argument("-o", "--out", required=True, help="the model folder to write")
-    parser.add_argument("--masked", default=MASKED, help="folder name of the masked transformer")
-    parser.add_argument("--residual", default=RESIDUAL, help="folder name of the residual transformer")
+    parser.add_argument("--masked", help="folder name of the masked transformer (default: the release's)")
+    parser.add_argument("--residual", help="folder name of the residual transformer (default: the release's)")
+    parser.add_argument("--data", help="a prepared KIT-ML set, for the bone lengths of a model for KIT-ML")
     parser.add_argument("--text-encoder", default=CLIP, help="hub id or folder of the text encoder")
     given = parser.parse_args(arguments)
     try:
-        print(convert(given.folder, given.out, given.masked, given.residual, given.text_encoder))
+        print(convert(given.folder, given.out, given.masked, given.residual, given.text_encoder, given.data))
     except MateError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from torch import Tensor
 from mate.errors import MateError
 from mate.generate.base import check_steps, check_texts
 from mate.generate.editing import motion_features, or_nothing, put_between, smooth_seams, smoothed
-from mate.generate.momask.model import FPS, MoMaskGenerator, finish
+from mate.generate.momask.model import MoMaskGenerator
 from mate.generate.timeline import Step, bounds
 
 STILL = 8  # frames that a pose alone is held for, so that there are tokens of it
@@ -24,13 +24,13 @@ MARGIN = 2  # tokens of what is there that a gap needs for company
 def make_timeline(
     model: MoMaskGenerator, steps: Sequence[Step], seed: int, guidance: float | None, number: int, foot_lock: bool
 ) -> np.ndarray:
-    """One motion of several prompts, (T, 22, 3).
+    """One motion of several prompts, (T, J, 3).
 
     Every step's tokens follow from its own prompt; the decoder, whose convolutions see several tokens, makes one motion of all of them.
     Tokens hold velocities and turns, not places, so that position and heading go on by themselves.
     """
     steps = check_steps(steps, model.min_seconds, model.max_seconds)
-    edges = bounds(steps, FPS, model.stride)
+    edges = bounds(steps, model.fps, model.stride)
     counts = [-(-(end - start) // model.stride) for start, end in pairwise(edges)]
     if min(counts) < 1:
         raise MateError("a step of the timeline is shorter than one token; make it longer")
@@ -38,7 +38,7 @@ def make_timeline(
     codes, _ = model.fill(pooled, counts, seed, [(number, "step", k) for k in range(len(steps))], guidance)
     joined = torch.cat([codes[k, :count] for k, count in enumerate(counts)])[None]
     features = smooth_seams(model.vq.decode_codes(joined)[0, : edges[-1]].cpu().numpy(), edges[1:-1])
-    return smoothed(features, edges[1:-1], lambda x: finish(x, foot_lock))
+    return smoothed(features, edges[1:-1], lambda x: model.finish(x, foot_lock=foot_lock), model.spec)
 
 
 @torch.inference_mode()
@@ -55,13 +55,14 @@ def fill_between(
 ) -> np.ndarray:
     """A motion that goes on from `before` for `seconds` as the text says and leads into `after`; see `MoMaskGenerator.between`."""
     check_texts([text])
-    gap, stride = round(seconds * FPS), model.stride
+    fps, stride = model.fps, model.stride
+    gap = round(seconds * fps)
     before, after = or_nothing(before), or_nothing(after)
     needed = -(-gap // stride)
     most = model.max_tokens - MARGIN * (bool(len(before)) + bool(len(after)))
     if not 1 <= needed <= most:
         raise MateError(
-            f"got a gap of {seconds:g} s; this model fills {1 / FPS:g} to {most * stride / FPS:g} s at once"
+            f"got a gap of {seconds:g} s; this model fills {1 / fps:g} to {most * stride / fps:g} s at once"
         )
     first, last = (
         _tokens(model, before, at_end=True),
@@ -74,7 +75,7 @@ def fill_between(
     given = torch.cat((first[len(first) - left :], found, last[:right]))[None]
     codes, _ = model.fill(model.pooled([text]), [given.shape[1]], seed, [(number, "between")], guidance, given)
     features = model.vq.decode_codes(codes)[0].cpu().numpy()
-    return put_between(before, after, gap, features, left * stride, lambda x: finish(x, foot_lock))
+    return put_between(before, after, gap, features, left * stride, lambda x: model.finish(x, foot_lock=foot_lock))
 
 
 def _tokens(model: MoMaskGenerator, joints: np.ndarray, at_end: bool) -> Tensor:

@@ -16,11 +16,10 @@ from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.residual import ResidualTransformer
 from mate.generate.momask.transformer import MaskedTransformer, Noise, Tick
 from mate.generate.momask.vqvae import MotionVQ, tokens_for, vq_losses
-from mate.generate.postprocess import clean
 from mate.generate.precision import lower
-from mate.generate.reader import FPS, TextReader, needed, other_facts
+from mate.generate.reader import TextReader, needed, other_facts, spec_of
 from mate.generate.timeline import Step
-from mate.motion.features import FEATURE_DIM, features_to_joints
+from mate.motion.layout import HUMANML3D_FEATURES, FeatureSpec
 from mate.text.encoder import TextEncoder
 from mate.training import mix_seed
 
@@ -47,11 +46,12 @@ class MoMaskGenerator(TextReader):
         encoder: TextEncoder | None = None,
         text_dim: int = 384,
         facts: dict[str, Any] | None = None,
+        spec: FeatureSpec = HUMANML3D_FEATURES,
     ):
-        super().__init__(config, encoder, encoder.dim if encoder is not None else text_dim, facts=facts)
+        super().__init__(config, encoder, encoder.dim if encoder is not None else text_dim, facts=facts, spec=spec)
         quantizer = config.quantizer
         tokens = self.max_tokens
-        self.vq = MotionVQ(FEATURE_DIM, config.vq, quantizer)
+        self.vq = MotionVQ(spec, config.vq, quantizer)
         self.masked = MaskedTransformer(config.masked, quantizer.codes, self.text_dim, tokens)
         self.residual = ResidualTransformer(config.residual, quantizer.codes, quantizer.layers, self.text_dim, tokens)
         self.length = LengthPredictor(config.length, self.text_dim, tokens)
@@ -59,7 +59,7 @@ class MoMaskGenerator(TextReader):
     @property
     def max_tokens(self) -> int:
         """Motion tokens of the longest motion."""
-        return tokens_for(self.config.max_seconds, FPS, self.config.vq.stride)
+        return tokens_for(self.config.max_seconds, self.fps, self.config.vq.stride)
 
     # ------------------------------------------------------------------------------------------------------------- training
 
@@ -151,7 +151,7 @@ class MoMaskGenerator(TextReader):
         if min(counts) < max(counts):
             mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
         features = self.vq.decode_codes(codes, mask).cpu().numpy()
-        return [finish(features[i, :count], foot_lock) for i, count in enumerate(frames)]
+        return [self.finish(features[i, :count], foot_lock=foot_lock) for i, count in enumerate(frames)]
 
     def timeline(
         self,
@@ -189,10 +189,11 @@ class MoMaskGenerator(TextReader):
         """
         from mate.generate.momask.editing import fill_between
 
+        self.only_humanml3d("changing a motion")
         if parts:
             raise MateError(
-                f"got the body part {parts[0]!r}: a token of this model is the whole body for {self.stride / FPS:g} s, so that parts of "
-                "it cannot be made alone; edit a span of time, or use a model of type mdm"
+                f"got the body part {parts[0]!r}: a token of this model is the whole body for {self.stride / self.fps:g} s, so that parts "
+                "of it cannot be made alone; edit a span of time, or use a model of type mdm"
             )
         if path is not None:
             raise MateError(
@@ -212,11 +213,12 @@ class MoMaskGenerator(TextReader):
 
     def choose_frames(self, pooled: Tensor, seed: int, keys: Sequence[tuple]) -> list[int]:
         """Frames of each motion from the length predictor."""
+        self.check_lengths()
         config = self.config.sampling
-        shortest = tokens_for(self.config.min_seconds, FPS, self.stride)
+        shortest = tokens_for(self.config.min_seconds, self.fps, self.stride)
         noise = self.noise(seed, keys, None)
         counts = self.length.sample(pooled, noise, config.length_temperature, shortest, config.length_top_k)
-        return [min(count * self.stride, round(self.config.max_seconds * FPS)) for count in counts]
+        return [min(count * self.stride, round(self.config.max_seconds * self.fps)) for count in counts]
 
     def fill(
         self,
@@ -307,7 +309,8 @@ class MoMaskGenerator(TextReader):
         """
         config, tensors, path = load_folder(folder, MODEL_TYPE)
         [text_dim] = needed(config, path, "text_dim")
-        model = cls(from_dict(MoMaskConfig, config["config"]), text_dim=int(text_dim), facts=other_facts(config))
+        settings = from_dict(MoMaskConfig, config["config"])
+        model = cls(settings, text_dim=int(text_dim), facts=other_facts(config), spec=spec_of(config, path))
         for key, value in model.state_dict().items():
             if key.endswith(_DERIVED):
                 books = key.removesuffix(_DERIVED)
@@ -319,9 +322,3 @@ class MoMaskGenerator(TextReader):
         model.adopt(config, path, patch)
         lower(model, dtype)
         return model.to(device).eval()
-
-
-def finish(features: np.ndarray, foot_lock: bool) -> np.ndarray:
-    """Raw features (T, 263) -> post-processed joints (T, 22, 3) float32."""
-    joints = features_to_joints(features).astype(np.float32)
-    return clean(joints, contacts=features[:, 259:263], foot_lock=foot_lock)

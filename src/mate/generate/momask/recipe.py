@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from mate.errors import MateError
-from mate.generate.clips import Captions, Clips, cached, length_batches, open_sets
+from mate.generate.clips import Captions, Clips, cached, check_spec, length_batches, open_sets
 from mate.generate.momask.config import MoMaskConfig
-from mate.generate.momask.model import FPS, MoMaskGenerator
+from mate.generate.momask.model import MoMaskGenerator
 from mate.generate.momask.vqvae import DecoderStage, MotionVQ, decoder_losses, parameter_count, vq_losses
+from mate.generate.reader import UNTRAINED
 from mate.generate.stages import Stages, model_card
+from mate.motion.layout import FeatureSpec
 from mate.text.encoder import TextEncoder
 from mate.training import TrainReport, mix_seed
 
@@ -51,7 +53,7 @@ class TokenBatch:
 
 
 def vq_batches(clips: Clips, window: int, size: int, seed: int) -> Callable[[int], tuple[Tensor, Tensor | None]]:
-    """Batch number -> raw windows (size, window, 263) and their mask, None where all frames are valid."""
+    """Batch number -> raw windows (size, window, D) and their mask, None where all frames are valid."""
     # A clip is drawn by its weight and by the number of windows in it.
     share = clips.weights * np.maximum(1, clips.lengths / window)
     cumulative = np.cumsum(share / share.sum())
@@ -183,7 +185,7 @@ def train_generator(
     """Trains the stages and writes the model folder `out`.
 
     Args:
-        folders: HumanML3D-layout data sets; their training splits are used.
+        folders: HumanML3D-layout data sets, of one skeleton; their training splits are used.
         out: the model folder; `OUT.train/` beside it holds what is needed to continue.
         config: sizes and training of the stages; `init` brings its own sizes.
         encoder: the text encoder, with the patch applied if `patch` is given. It does not change.
@@ -191,7 +193,7 @@ def train_generator(
         weights: of the folders; default: their clip counts.
         balance: 0 draws clips alike, 1 draws every content alike (meta `content`).
         phases: frame offsets at which clips are tokenised, 1 to the tokeniser's stride.
-        init: a model folder to start all stages from.
+        init: a model folder to start all stages from; of the data's skeleton.
         stages: which ones to train; the others keep what earlier calls or `init` gave.
         facts: further entries for config.json.
         command: what was typed, for the model card.
@@ -206,12 +208,14 @@ def train_generator(
     kept = Stages(out, STAGES, stages, quiet)
     if not 1 <= phases <= config.vq.stride:
         raise MateError(f"got {phases} frame offsets, expected 1 to {config.vq.stride}")
-    sets = open_sets(folders, FPS)
+    sets = open_sets(folders)
     clips = Clips(sets, weights or [len(ds) for ds in sets], balance, config.vq.stride * 2)
-    kept.say(clips.about(FPS))
+    kept.say(clips.about())
     with torch.random.fork_rng([]):
         torch.manual_seed(mix_seed(config.train_vq.seed, "weights"))
-        model = _start(config, encoder, init)
+        model = _start(config, encoder, clips.spec, init)
+    for ds in sets:
+        check_spec(ds, model.spec, str(init))
     config = model.config
     model.facts |= {"license": clips.license, **(facts or {})}
     if init is None:
@@ -269,9 +273,11 @@ def train_generator(
         for stage in TOKEN_STAGES:
             kept.load(stage, getattr(model, stage))
     model.facts |= {"training": kept.facts(), "training_data": clips.sources}
+    if "length" in model.facts["training"]:
+        model.facts.pop(UNTRAINED, None)
     parts = {name: parameter_count(getattr(model, name)) for name in ("vq", *TOKEN_STAGES)}
     lengths = model.min_seconds, model.max_seconds
-    card = model_card(TITLE, METHOD, model.facts, parts, lengths, model.encoder.model_id, command)
+    card = model_card(TITLE, METHOD, model.facts, parts, lengths, model.encoder.model_id, model.spec, command)
     model.save_pretrained(out, card, patch)
     kept.say(
         f"model folder: {out} ({parameter_count(model) / 1e6:.2f} M parameters); {kept.work} is no longer needed, except to train on"
@@ -279,10 +285,11 @@ def train_generator(
     return kept.reports
 
 
-def _start(config: MoMaskConfig, encoder: TextEncoder, init: str | Path | None) -> MoMaskGenerator:
+def _start(config: MoMaskConfig, encoder: TextEncoder, spec: FeatureSpec, init: str | Path | None) -> MoMaskGenerator:
     if init is None:
-        return MoMaskGenerator(config, encoder)
+        return MoMaskGenerator(config, encoder, spec=spec)
     model = MoMaskGenerator.from_pretrained(init)
+    model.take_bones(spec)
     sizes = ("quantizer", "vq", "masked", "residual", "length", "min_seconds", "max_seconds")
     model.config = replace(config, **{name: getattr(model.config, name) for name in sizes})
     model.encoder = encoder

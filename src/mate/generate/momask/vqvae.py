@@ -1,6 +1,6 @@
 """The motion tokeniser: convolutional encoder and decoder around the residual quantiser.
 
-Shapes: B batch, T frames, N = T // stride tokens, C features of a frame (263), W channels, D code dimension.
+Shapes: B batch, T frames, N = T // stride tokens, C features of a frame, W channels, D code dimension.
 The network is MoMask's (there from T2M-GPT): strided convolutions down, dilated residual blocks, nearest-neighbour
 upsampling. Ours: padding is masked at every convolution, so that a clip's output does not depend on what it is batched
 with, and a loss on joint velocities.
@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from mate.generate.momask.config import QuantizerConfig, VQConfig
 from mate.generate.momask.quantizer import ResidualQuantizer
 from mate.motion.features import features_to_joints
+from mate.motion.layout import HUMANML3D_FEATURES, FeatureSpec
 
-# Blocks of the 263 HumanML3D features: root (rotation velocity, planar velocity, height), local positions, 6-D rotations,
-# velocities, contacts.
-ROOT, POSITIONS, CONTACTS = slice(0, 4), slice(4, 67), slice(259, 263)
 PATH_UNIT = 0.1  # metres in the world that count as 1 when the decoder is refined
-FOOT_ROWS = (6, 7, 9, 10)  # joints 7, 8, 10, 11 among the 21 joints after the root
+ROOT, CONTACTS = slice(0, 4), slice(-4, None)  # in the features of every skeleton
 
 
 class Normalizer(nn.Module):
@@ -38,9 +36,8 @@ class Normalizer(nn.Module):
     def set(self, mean: Tensor, std: Tensor, feat_bias: float = 1.0) -> None:
         """Takes the statistics of raw features, (C,) each. Features that never vary get the std 1."""
         std = torch.where(std > 1e-5, std, torch.ones_like(std)).clone()
-        if std.shape[0] == CONTACTS.stop:
-            std[ROOT] /= feat_bias
-            std[CONTACTS] /= feat_bias
+        std[ROOT] /= feat_bias
+        std[CONTACTS] /= feat_bias
         self.mean.copy_(mean)
         self.std.copy_(std)
 
@@ -122,13 +119,13 @@ class Decoder(nn.Module):
         return self.leave(_cut(F.relu(self.last(_cut(x, masks[0]))), masks[0]))
 
 
-def joint_velocities(features: Tensor) -> Tensor:
-    """Velocities of the 21 joints after the root, (B, T-1, 21, 3) metres a frame, from raw features (B, T, 263).
+def joint_velocities(features: Tensor, spec: FeatureSpec = HUMANML3D_FEATURES) -> Tensor:
+    """Velocities of the joints after the root, (B, T-1, J-1, 3) in the data's unit a frame, from raw features (B, T, C).
 
     They follow from local positions and root motion, not from the velocity block: this is what a viewer sees. Axes: the heading of
     the later frame. The root's rotation feature is half of the turning angle between two frames.
     """
-    positions = features[..., POSITIONS].unflatten(-1, (21, 3))
+    positions = features[..., spec.layout.positions].unflatten(-1, (-1, 3))
     before, after = positions[:, :-1], positions[:, 1:]
     angle = 2 * features[:, :-1, 0:1]
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -141,13 +138,13 @@ def joint_velocities(features: Tensor) -> Tensor:
 class MotionVQ(nn.Module):
     """Features <-> tokens. `forward` is the training loss's work; `encode` and `decode` are what the other stages use."""
 
-    def __init__(self, features: int, config: VQConfig, quantizer: QuantizerConfig):
+    def __init__(self, spec: FeatureSpec, config: VQConfig, quantizer: QuantizerConfig):
         super().__init__()
-        self.config = config
-        self.normalizer = Normalizer(features)
-        self.encoder = Encoder(features, quantizer.dim, config)
+        self.config, self.spec = config, spec
+        self.normalizer = Normalizer(spec.dim)
+        self.encoder = Encoder(spec.dim, quantizer.dim, config)
         self.quantizer = ResidualQuantizer(quantizer)
-        self.decoder = Decoder(features, quantizer.dim, config)
+        self.decoder = Decoder(spec.dim, quantizer.dim, config)
 
     def masks(self, mask: Tensor | None) -> list[Tensor] | list[None]:
         """(B, T) -> a mask (B, 1, T / 2**level) for every level. A token is valid if all its frames are."""
@@ -213,15 +210,16 @@ def vq_losses(
 
 def _motion_losses(vq: MotionVQ, features: Tensor, x: Tensor, out: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
     """How far a reconstruction `out` is from normalised features `x`, frame by frame; `features` are the raw ones."""
-    config = vq.config
+    config, spec = vq.config, vq.spec
+    positions = spec.layout.positions
     losses = {"reconstruction": _smooth_l1(out, x, mask)}
     if config.positions:
-        losses["positions"] = config.positions * _smooth_l1(out[..., POSITIONS], x[..., POSITIONS], mask)
+        losses["positions"] = config.positions * _smooth_l1(out[..., positions], x[..., positions], mask)
     if config.velocities:
-        weight = torch.ones(21, 1, device=x.device)
-        weight[list(FOOT_ROWS)] = config.foot_weight
-        scale = weight / weight.mean() / config.velocity_unit
-        made, real = joint_velocities(vq.normalizer.inverse(out)), joint_velocities(features)
+        weight = torch.ones(spec.skeleton.joints - 1, 1, device=x.device)
+        weight[[joint - 1 for joint in spec.contacts]] = config.foot_weight
+        scale = weight / weight.mean() / config.velocity_unit * spec.metres
+        made, real = joint_velocities(vq.normalizer.inverse(out), spec), joint_velocities(features, spec)
         both = None if mask is None else mask[:, 1:] & mask[:, :-1]
         losses["velocities"] = config.velocities * _smooth_l1(
             (made * scale).flatten(2), (real * scale).flatten(2), both
@@ -258,7 +256,8 @@ def decoder_losses(
     made = module(features, mask)
     with torch.autocast(features.device.type, enabled=False):
         losses = _motion_losses(vq, features, vq.normalizer(features), made, mask)
-        world = (features_to_joints(vq.normalizer.inverse(made)) - features_to_joints(features)) / PATH_UNIT
+        raw, spec = vq.normalizer.inverse(made), vq.spec
+        world = (features_to_joints(raw, spec) - features_to_joints(features, spec)) / (PATH_UNIT / spec.metres)
         losses["path"] = _smooth_l1(world.flatten(2), torch.zeros_like(world).flatten(2), mask)
     return losses
 
