@@ -5,11 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 from tests import kit
 from tests import motions as make
 from tests.evaluate.t2m_files import write_release
-from tests.text.conftest import VOCABULARY, tiny_model
+from tests.text.conftest import tiny_model
 
 from mate.cli.app import main
 from mate.data.build import write_dataset
@@ -18,8 +17,6 @@ from mate.evaluate import own_recipe
 from mate.evaluate.generator_table import read_rows, to_markdown
 from mate.generate.mdm import config as mdm
 from mate.generate.momask import config as momask
-from mate.text.encoder import TextEncoder
-from mate.text.patch import WordPatch
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
 
@@ -103,15 +100,9 @@ def test_from_the_data_to_the_table(
 def test_from_kits_folder_to_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command of the section, the first and the last too; the released form of evaluator with made-up weights."""
     language = tiny_model("clip", tmp_path / "language")
-    plain = TextEncoder.from_pretrained(str(language))
-    ids, table = torch.tensor([VOCABULARY.index("left")]), plain.table.detach()
-    WordPatch.from_tables(
-        table, ids, table[ids] + 0.5, base_model=plain.model_id, training_data="none", license="CC0-1.0", version="0"
-    ).save(tmp_path / "patch.safetensors")
     places = {
         "KIT-ML": str(kit.write_published(tmp_path / "KIT-ML", {"train": 8, "test": 36}, frames=60)),
         "checkpoints/kit": str(write_release(tmp_path / "released", 251)),
-        "runs/align-clip/patch.safetensors": str(tmp_path / "patch.safetensors"),
         "openai/clip-vit-base-patch32": str(language),
         "data/": f"{tmp_path}/data/",
         "runs/": f"{tmp_path}/runs/",
@@ -121,7 +112,7 @@ def test_from_kits_folder_to_the_table(tmp_path: Path, capsys: pytest.CaptureFix
     for words in walked:
         words = [str(tmp_path / "released" / "glove") if word == "glove" else word for word in words]
         assert main(words) == 0, (words, capsys.readouterr().err)
-    assert [words[:2] for words in walked[:3]] == [["prepare", "kit"], ["train", "evaluator"], ["train", "table"]]
+    assert [words[0] for words in walked[:4]] == ["prepare", "align", "train", "train"]
     cards = read_rows([tmp_path / "results" / "momask-kit", tmp_path / "results" / "mdm-kit"])
     assert sorted(cards) == [(kind, name) for kind in ("mdm", "momask") for name in ("frozen", "patch")]
     for rows in cards.values():

@@ -455,6 +455,7 @@ def align(
         text_dim=language.dim,
         embedding_dim=language.table.shape[1],
         fps=corpus.datasets[0].fps,
+        feature_dim=len(corpus.normaliser[0]),
         prior=config.prior,
         omega=config.omega,
         license=licenses,

@@ -226,7 +226,14 @@ _LAPTOP = MoMaskConfig(
     vq=VQConfig(width=192, depth=2, velocities=0.5, foot_weight=3.0, feat_bias=5.0),
     masked=TransformerConfig(width=256, layers=5, heads=4, ff=640, dropout=0.1, code_dim=128, text=_LAPTOP_TEXT),
     residual=TransformerConfig(
-        width=192, layers=2, heads=4, ff=512, dropout=0.1, code_dim=128, text=replace(_LAPTOP_TEXT, hidden=0)
+        width=192,
+        layers=2,
+        heads=4,
+        ff=512,
+        dropout=0.1,
+        code_dim=128,
+        text=replace(_LAPTOP_TEXT, hidden=0),
+        cosine_layers=True,
     ),
     length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
     sampling=SamplingConfig(guidance=3.0, residual_guidance=1.0, residual_temperature=0.0, residual_expected=True),
