@@ -34,7 +34,7 @@ from mate.evaluate.grounding import (
     word_attention,
 )
 from mate.evaluate.grounding_joints import JOINT_FIGURES, joint_figures, rivals
-from mate.evaluate.grounding_truth import KnownClip, KnownWord
+from mate.evaluate.grounding_truth import KnownClip, KnownWord, manner_words
 
 PROTOCOL = "mate-grounding-1"
 WITHIN = 0.35  # seconds
@@ -221,7 +221,8 @@ def _frames(
         if others:
             weights["other"] = free[others[word.index % len(others)].index]
         groups = frozenset(base | {"said once" if word.once else "said in several events"}
-                           | ({"shorter than the sub-text"} if word.short else set()))  # fmt: skip
+                           | ({"shorter than the sub-text"} if word.short else set())
+                           | {"words for a manner" if word.text in manner_words() else "other words"})  # fmt: skip
         found.words.append(word.text)
         for reader, weight in weights.items():
             found.frames[reader].add(frame_figures(weight, word.start, word.end), motion, groups)

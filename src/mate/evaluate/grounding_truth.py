@@ -9,8 +9,9 @@ measured must not make its own truth.
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,25 @@ import numpy as np
 from mate.data.captions import Word
 from mate.data.captions import words as words_in
 from mate.data.dataset import MotionTextDataset, open_dataset
+from mate.data.wordings import paraphrases, wordings
 from mate.errors import MateError
 from mate.text.vocabulary import is_motion_word
 
 Span = tuple[float, float]
+
+
+@cache
+def manner_words() -> frozenset[str]:
+    """Words of the packaged wordings that say how something is done ("tired", "vigour") and are in none for what is done."""
+    table, phrases = wordings(), paraphrases()["phrases"]
+
+    def spoken(entries: Iterable[Mapping[str, Sequence[str]]]) -> set[str]:
+        return {word.text for entry in entries for kind in entry.values() for text in kind for word in words_in(text)}
+
+    done = spoken(table["contents"].values()) | {
+        word.text for texts in phrases.values() for text in texts for word in words_in(text)
+    }
+    return frozenset(spoken(table["styles"].values()) - done)
 
 
 @dataclass(frozen=True)
