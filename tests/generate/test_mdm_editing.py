@@ -17,6 +17,7 @@ from mate.generate.mdm.editing import OVERLAP, _fades, _seen
 from mate.generate.mdm.model import MDMGenerator
 from mate.generate.mdm.recipe import train_generator
 from mate.generate.postprocess import restore_bones
+from mate.generate.sub_texts import BySubTexts
 from mate.generate.timeline import REACH, Step, jumps
 from mate.motion.retarget import heading
 from mate.text.encoder import TextEncoder
@@ -50,6 +51,17 @@ def test_a_timeline_is_one_motion_that_its_seed_decides(model: MDMGenerator) -> 
     assert not np.allclose(model.timeline(STEPS, seed=3, number=1), made)
     other = [STEPS[0], Step("a person walks", 1.45), STEPS[2]]
     assert not np.allclose(model.timeline(other, seed=3), made), "its prompts decide, too"
+
+
+def test_sub_texts_one_after_the_other(model: MDMGenerator) -> None:
+    text, keys = "a person walks, then raises the left hand", [(0, "step", 0), (0, "step", 1)]
+    by = BySubTexts(model)
+    steps = [Step("a person walks", 1.5), Step("a person raises the left hand", 1.5)]
+    np.testing.assert_array_equal(by.sample([text], [3.0], seed=3)[0], model.timeline(steps, seed=3))
+    parts = [step.text for step in steps]
+    lengths = model.choose_seconds(parts, 3, keys)
+    assert lengths == model.choose_seconds(parts, 3, keys)
+    assert len(by.sample([text], seed=3)[0]) == round(sum(lengths) * 20)
 
 
 def test_a_join_is_no_rougher_than_the_rest(model: MDMGenerator) -> None:

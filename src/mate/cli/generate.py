@@ -43,6 +43,13 @@ def generate(
         str | None,
         typer.Option(help='One motion of several prompts: "walk forward: 3s; turn left: 2s".', show_default=False),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help='Read every prompt as one; else its sub-actions ("walks, then waves") are made in their order.',
+        ),
+    ] = False,
     edit: Annotated[
         Path | None, typer.Option(help="A motion to change from --from to --to by the prompt.", show_default=False)
     ] = None,
@@ -119,6 +126,7 @@ def generate(
             device=device,
             patch=not no_patch,
             foot_lock=not no_foot_lock,
+            whole=whole,
             dtype=dtype,
             sheet=sheet,
             progress=progress,

@@ -44,6 +44,14 @@ def probe(
             help="With --words or --flip: the same with its word patch taken out.",
         ),
     ] = None,
+    cut: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model-by-sub-texts",
+            metavar="DIR",
+            help="A generator whose prompts of several sub-actions are made one after the other; for --words and --flip.",
+        ),
+    ] = None,
     ceiling: Annotated[
         bool,
         typer.Option(
@@ -144,7 +152,7 @@ def probe(
     if data is not None and len(data) > 1:
         raise MateError(f"got --data {len(data)} times; only --encoder takes several sets")
     if write_prompts is not None:
-        if any((motions, model, plain, ceiling, cards, flip)):
+        if any((motions, model, plain, cut, ceiling, cards, flip)):
             raise MateError("got --write-prompts and something to probe, expected one of them; see `mate probe --help`")
         _write_prompts(write_prompts, words)
         return
@@ -161,7 +169,9 @@ def probe(
         raise MateError("got --flip with --motions or --prompts; the flip test samples its own pairs: give --model DIR")
     words = words or (motions is not None and prompts is not None and not flip and _asks_for_words(prompts))
     if words or flip:
-        asked = probe_words.Asked(model or (), plain or (), ceiling, cards or (), motions, prompts, fps, seeds, device)
+        asked = probe_words.Asked(
+            model or (), plain or (), cut or (), ceiling, cards or (), motions, prompts, fps, seeds, device
+        )
         card, text = probe_words.words(asked) if words else probe_words.flips(asked)
         _put(card, text, output, markdown, as_json, page)
         return
@@ -172,8 +182,10 @@ def probe(
             path.write_text(probe_words.page(cards), encoding="utf-8")
         typer.echo(f"wrote {page}")
         return
-    if cards or plain or ceiling:
-        raise MateError("got CARDs, --model-without-patch or --ceiling; these go with --words, --flip or --page")
+    if cards or plain or cut or ceiling:
+        raise MateError(
+            "got CARDs, --model-without-patch, --model-by-sub-texts or --ceiling; these go with --words, --flip or --page"
+        )
     if (motions is None) == (not model) or len(model or ()) > 1:
         raise MateError(
             "give one of --write-prompts FILE, --motions DIR with --prompts FILE, and --model DIR; see `mate probe --help`"

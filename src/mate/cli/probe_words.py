@@ -18,7 +18,8 @@ class Asked:
     """What is to be probed.
 
     Attributes:
-        models: folders or names; plain: of those whose word patch is taken out; ceiling: procedural motions beside them.
+        models: folders or names; plain: of those whose word patch is taken out; cut: of those whose prompts are made sub-text by
+            sub-text; ceiling: procedural motions beside them.
         cards: made before, to be set side by side.
         motions, prompts, fps: a folder of motions, and what they were made for.
         seeds: samples a prompt, None: as the probe has it.
@@ -26,6 +27,7 @@ class Asked:
 
     models: Sequence[str] = ()
     plain: Sequence[str] = ()
+    cut: Sequence[str] = ()
     ceiling: bool = False
     cards: Sequence[Path] = ()
     motions: Path | None = None
@@ -122,23 +124,29 @@ def _read(path: Path) -> Card:
 
 
 def _generators(asked: Asked, events: "list[tuple[str, Any]]") -> "Iterator[tuple[str, Any, Card]]":
-    """Name, generator and what a card says of it: without patch, as they are, the ceiling."""
+    """Name, generator and what a card says of it: the ceiling, without patch, as they are, by sub-texts."""
     from mate.checkpoints import resolve
     from mate.errors import MateError
     from mate.evaluate.ceiling import NAME, Procedural
+    from mate.generate.sub_texts import BySubTexts
 
     if asked.ceiling:
         yield NAME, Procedural(events), {"motions_of": NAME}
-    wanted = [*((name, False) for name in asked.plain), *((name, True) for name in asked.models)]
-    folders = [(resolve(name), patch) for name, patch in wanted]
-    names = [folder.name if patch else f"{folder.name} without patch" for folder, patch in folders]
-    for name, (folder, patch) in zip(names, folders, strict=True):
+    wanted = [
+        *((resolve(name), " without patch") for name in asked.plain),
+        *((resolve(name), "") for name in asked.models),
+        *((resolve(name), " by sub-texts") for name in asked.cut),
+    ]
+    names = [folder.name + how for folder, how in wanted]
+    for name, (folder, how) in zip(names, wanted, strict=True):
         if names.count(name) > 1:
             raise MateError(f"two models are called {name!r}; rows are called after the folders: rename one")
-        if not patch and not (folder / "patch.safetensors").is_file():
+        if how == " without patch" and not (folder / "patch.safetensors").is_file():
             raise MateError(f"{folder} has no word patch to take out; give it to --model")
-    for name, (folder, patch) in zip(names, folders, strict=True):
-        generator, about = generator_of(folder, asked.device, patch)
+    for name, (folder, how) in zip(names, wanted, strict=True):
+        generator, about = generator_of(folder, asked.device, how != " without patch")
+        if how == " by sub-texts":
+            generator, about = BySubTexts(generator), {**about, "by_sub_texts": True}
         yield name, generator, about
 
 

@@ -104,6 +104,14 @@ class Editor(Protocol):
         """
         ...
 
+    def choose_seconds(self, texts: Sequence[str], seed: int, keys: Sequence[tuple]) -> list[float]:
+        """How long motions of the texts should last, in seconds; a length depends on the seed and its key (numbers and names) only.
+
+        Raises:
+            mate.errors.MateError: a model without a length predictor.
+        """
+        ...
+
     def between(
         self,
         before: np.ndarray | None,

@@ -219,6 +219,7 @@ def make(
     device: str = "cpu",
     patch: bool = True,
     foot_lock: bool = True,
+    whole: bool = False,
     dtype: str = "fp32",
     sheet: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -232,11 +233,13 @@ def make(
         device: where to compute.
         patch: False: the language model as published.
         foot_lock: False: without the post-processing of feet.
+        whole: prompts are read as one; else those of several sub-texts are made one after the other (`mate.generate.sub_texts`).
         dtype: number format of the generator's weights, one of `DTYPES`; the text encoder computes in fp32.
         sheet: a .png with a strip of every motion; None: none.
         progress: told (motions done, motions in all).
     """
     from mate.checkpoints import WEIGHTS
+    from mate.generate.sub_texts import BySubTexts
     from mate.motion.motion import Motion
 
     if dtype not in DTYPES:
@@ -250,7 +253,8 @@ def make(
     elif wanted.change is not None and change is not None:
         motions = [_changed(model, wanted, *change, foot_lock)]
     else:
-        motions = model.sample(
+        maker = model if whole or not hasattr(model, "timeline") else BySubTexts(model)
+        motions = maker.sample(
             wanted.texts, wanted.seconds, wanted.seed, wanted.guidance, foot_lock=foot_lock, progress=progress
         )
     license = str(model.facts.get("license", "not stated"))

@@ -215,9 +215,16 @@ class MDMGenerator(TextReader):
         features = self.diffusion.sample(text, text_mask, frames, streams, settings, held).cpu().numpy()
         return [row[:count] for row, count in zip(features, frames, strict=True)]
 
-    def _choose_length(self, pooled: Tensor, seed: int, number: int) -> int:
+    def choose_seconds(self, texts: Sequence[str], seed: int, keys: Sequence[tuple]) -> list[float]:
+        """Lengths of motions of the texts from the length predictor; see `mate.generate.base.Editor.choose_seconds`."""
+        with torch.inference_mode():
+            pooled = self._texts(list(texts))[2]
+            frames = [self._choose_length(pooled[i : i + 1], seed, *key) for i, key in enumerate(keys)]
+        return [min(count / self.fps, self.max_seconds) for count in frames]
+
+    def _choose_length(self, pooled: Tensor, seed: int, *key: int | str) -> int:
         self.check_lengths()
-        stream = torch.Generator().manual_seed(mix_seed(seed, number, "length"))
+        stream = torch.Generator().manual_seed(mix_seed(seed, *key, "length"))
         shortest = max(1, -(-round(self.min_seconds * self.fps) // LENGTH_STRIDE))
         [units] = self.length.sample(
             pooled, lambda *_: torch.rand(1, self.length.max_tokens, generator=stream),

@@ -220,6 +220,11 @@ class MoMaskGenerator(TextReader):
         counts = self.length.sample(pooled, noise, config.length_temperature, shortest, config.length_top_k)
         return [min(count * self.stride, round(self.config.max_seconds * self.fps)) for count in counts]
 
+    def choose_seconds(self, texts: Sequence[str], seed: int, keys: Sequence[tuple]) -> list[float]:
+        """Lengths of motions of the texts from the length predictor; see `mate.generate.base.Editor.choose_seconds`."""
+        with torch.inference_mode():
+            return [frames / self.fps for frames in self.choose_frames(self.pooled(list(texts)), seed, keys)]
+
     def fill(
         self,
         pooled: Tensor,

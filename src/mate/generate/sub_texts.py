@@ -1,0 +1,91 @@
+"""Prompts of several sub-actions, made one sub-action after the other.
+
+A generator that reads a prompt as one vector learns what happens, and hardly in which order. Here the prompt is cut into its sub-texts
+(`mate.text.subtexts`), each is read by itself, and the generator makes one timeline of them. No judge and no choice among samples takes
+part. Prompts of one sub-text are left to the generator as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mate.errors import MateError
+from mate.generate.base import check_texts
+from mate.generate.timeline import Step
+from mate.motion.layout import FeatureSpec
+from mate.text.subtexts import SubText, split, standalone
+
+
+class BySubTexts:
+    """A generator in front of which prompts are cut (`mate.generate.base.Generator`, but for training and saving).
+
+    Args:
+        generator: a `mate.generate.base.Generator` that is an `Editor` too.
+        splitter: what cuts a prompt into sub-texts, in order of time.
+
+    Raises:
+        MateError: a generator that makes whole motions only.
+    """
+
+    def __init__(self, generator: Any, splitter: Callable[[str], Sequence[SubText]] = split):
+        if not hasattr(generator, "timeline"):
+            raise MateError("this generator makes whole motions only: its prompts cannot be cut into sub-texts")
+        self.generator, self.splitter = generator, splitter
+        self.spec: FeatureSpec = generator.spec
+        self.fps: float = generator.fps
+        self.min_seconds: float = generator.min_seconds
+        self.max_seconds: float = generator.max_seconds
+
+    def steps(self, text: str, seconds: float | None, seed: int = 0, number: int = 0) -> list[Step]:
+        """The timeline of a prompt: sub-texts share `seconds` evenly; without `seconds` the generator chooses each one's length.
+
+        One step where there is one sub-text, or where the parts would be shorter than the generator makes.
+        """
+        parts = standalone(text, self.splitter(text))
+        if len(parts) == 1 or (seconds is not None and seconds / len(parts) < self.min_seconds):
+            parts = [text]
+        if seconds is not None:
+            return [Step(part, seconds / len(parts)) for part in parts]
+        keys = [(number, "step", k) for k in range(len(parts))]
+        lengths = self.generator.choose_seconds(parts, seed, keys)
+        return [Step(part, length) for part, length in zip(parts, lengths, strict=True)]
+
+    def sample(
+        self,
+        texts: list[str],
+        seconds: list[float] | None = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
+        foot_lock: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[np.ndarray]:
+        """Motions of the texts; see `mate.generate.base.Generator.sample`."""
+        check_texts(texts)
+        own = list(range(len(texts)) if numbers is None else numbers)
+        for name, values in (("lengths", seconds), ("numbers", own)):
+            if values is not None and len(values) != len(texts):
+                raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
+        lengths: Sequence[float | None] = [None] * len(texts) if seconds is None else seconds
+        several = [n for n, text in enumerate(texts) if len(self.splitter(text)) > 1]
+        whole = [n for n in range(len(texts)) if n not in set(several)]
+        found: dict[int, np.ndarray] = {}
+        if whole:
+            made = self.generator.sample(
+                [texts[n] for n in whole],
+                None if seconds is None else [seconds[n] for n in whole],
+                seed,
+                guidance,
+                numbers=[own[n] for n in whole],
+                foot_lock=foot_lock,
+                progress=None if progress is None else lambda done, _: progress(done, len(texts)),
+            )
+            found.update(zip(whole, made, strict=True))
+        for n in several:
+            steps = self.steps(texts[n], lengths[n], seed, own[n])
+            found[n] = self.generator.timeline(steps, seed, guidance, number=own[n], foot_lock=foot_lock)
+            if progress is not None:
+                progress(len(found), len(texts))
+        return [found[n] for n in range(len(texts))]
