@@ -26,6 +26,9 @@ class Player:
         order = steps[::-1] if self.backwards else steps
         return np.concatenate([MOVES[step.text](step.seconds) for step in order])
 
+    def choose_seconds(self, texts: Sequence[str], seed: int, keys: Sequence[tuple]) -> list[float]:
+        raise NotImplementedError
+
     def between(self, *_: object, **__: object) -> np.ndarray:
         raise NotImplementedError
 
