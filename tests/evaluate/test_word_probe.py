@@ -14,6 +14,7 @@ from mate.evaluate.word_probe import Made, made, match_words, obeys, shuffled, t
 from mate.evaluate.word_prompts import RUNGS, WordPrompt, build_word_prompts, packaged_prompts, word_prompts_hash
 from mate.formats.save import save_motion
 from mate.motion.motion import Motion
+from mate.text.subtexts import split
 
 
 def test_the_prompts_are_many_on_every_rung_and_frozen():
@@ -158,3 +159,10 @@ def test_pairs_differ_in_one_place():
         assert 1 <= changed <= 2 and one.events[0] != one.events[1]
         assert set(one.keeps) <= set(flip.MEASURES)
     assert {one.respect for one in flip.flips_of_probe()} == set(flip.RESPECTS)
+
+
+def test_the_splitter_finds_the_events_of_every_order_prompt() -> None:
+    """What docs/probes.md says of the 340 prompts of several events."""
+    several = [prompt for prompt in packaged_prompts() if len(prompt.events) > 1]
+    assert len(several) == 340
+    assert all(len(split(prompt.text)) == len(prompt.events) for prompt in several)

@@ -65,8 +65,10 @@ def test_time_order_and_chosen_lengths() -> None:
 
 def test_no_time_for_parts() -> None:
     generator = Recording()
-    assert [step.text for step in BySubTexts(generator).steps(TEXTS[1], 1.2)] == [TEXTS[1]]
-    assert len(BySubTexts(generator).steps(TEXTS[1], 1.5)) == 3
+    assert BySubTexts(generator).parts(TEXTS[1], 1.2) == [TEXTS[1]]
+    assert len(BySubTexts(generator).parts(TEXTS[1], 1.5)) == 3
+    BySubTexts(generator).sample([TEXTS[1]], [1.2])
+    assert generator.samples and not generator.timelines, "the prompt is left as it is"
 
 
 def test_what_cannot_be_done() -> None:

@@ -645,7 +645,6 @@ def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
     )
 
 
-@torch.no_grad()
 def _pooled(language: TextEncoder, captions: list[str], config: AlignConfig) -> Tensor:
     """The frozen language model's pooled vectors of all captions, (number of captions, D), short ones together."""
     with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):

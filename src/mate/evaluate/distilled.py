@@ -57,8 +57,6 @@ def measure(
     Raises:
         MateError: a generator with a patch of its own, or a patch for another language model.
     """
-    import torch
-
     from mate.checkpoints import generator_class, sha256
     from mate.text.distill import DistillConfig, distil, medoids
 
@@ -69,14 +67,12 @@ def measure(
             f"{model} was trained with a patch of its own; give a generator that was trained on the language model as published"
         )
     texts, clips = training_captions(data)
-    with torch.no_grad():
-        plain = encoder.pooled(texts)
+    plain = encoder.pooled(texts)
     target, config = medoids(plain, clips), DistillConfig(steps=steps, seed=seed)
     rows: dict[str, Any] = {}
     for patched in (False, True):
         handle = encoder.apply(patch) if patched else None
-        with torch.no_grad():
-            read = encoder.pooled(texts) if patched else plain
+        read = encoder.pooled(texts) if patched else plain
         head = distil(read, target, config)
         if patched and head_path is not None:
             head.save(head_path, {"base_model": encoder.model_id, "patch_sha256": sha256(patch)})

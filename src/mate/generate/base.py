@@ -1,6 +1,6 @@
 """What every motion generator offers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -23,6 +23,13 @@ def check_texts(texts: Sequence[str]) -> None:
             raise MateError(
                 f"{which} has {len(text):,} characters, at most {MAX_CHARACTERS:,} are possible; shorten it"
             )
+
+
+def check_one_each(texts: Sequence[str], given: Mapping[str, Sequence[Any] | None]) -> None:
+    """Raises MateError unless what is given, by name, is one for each prompt; None is not given."""
+    for name, values in given.items():
+        if values is not None and len(values) != len(texts):
+            raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
 
 
 def check_steps(steps: Sequence[Step], low: float, high: float) -> list[Step]:

@@ -172,7 +172,7 @@ class Captions:
         self.encoder, self.texts, self.words = encoder, list(texts), words
         facts = [encoder.model_id, encoder_sha256(encoder), self.texts]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        self.pooled = cached(cache, key, lambda: {"pooled": self._pool()})["pooled"]
+        self.pooled = cached(cache, key, lambda: {"pooled": encoder.pooled(self.texts)})["pooled"]
 
     def __call__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """(B, L, S) and its mask (B, L) of the captions with these numbers."""
@@ -191,10 +191,6 @@ class Captions:
             vectors = torch.cat([text[mask] for text, mask in parts if mask is not None])
         mean = vectors.mean(0)
         return mean, (vectors - mean).square().mean().sqrt().clamp(min=1e-6)
-
-    @torch.no_grad()  # not inference mode: these tensors take part in training
-    def _pool(self) -> Tensor:
-        return self.encoder.pooled(self.texts)
 
 
 def encoder_sha256(encoder: TextEncoder) -> str:

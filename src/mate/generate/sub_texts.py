@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.generate.base import check_texts
+from mate.generate.base import check_one_each, check_texts
 from mate.generate.timeline import Step
 from mate.motion.layout import FeatureSpec
 from mate.text.subtexts import SubText, split, standalone
@@ -37,18 +37,19 @@ class BySubTexts:
         self.min_seconds: float = generator.min_seconds
         self.max_seconds: float = generator.max_seconds
 
-    def steps(self, text: str, seconds: float | None, seed: int = 0, number: int = 0) -> list[Step]:
-        """The timeline of a prompt: sub-texts share `seconds` evenly; without `seconds` the generator chooses each one's length.
+    def parts(self, text: str, seconds: float | None = None) -> list[str]:
+        """The sub-texts of a prompt as texts of their own, in order of time; the prompt where there is one, or no time for several."""
+        found = standalone(text, self.splitter(text))
+        short = seconds is not None and seconds / len(found) < self.min_seconds
+        return [text] if short or len(found) == 1 else found
 
-        One step where there is one sub-text, or where the parts would be shorter than the generator makes.
-        """
-        parts = standalone(text, self.splitter(text))
-        if len(parts) == 1 or (seconds is not None and seconds / len(parts) < self.min_seconds):
-            parts = [text]
-        if seconds is not None:
-            return [Step(part, seconds / len(parts)) for part in parts]
-        keys = [(number, "step", k) for k in range(len(parts))]
-        lengths = self.generator.choose_seconds(parts, seed, keys)
+    def _steps(self, parts: Sequence[str], seconds: float | None, seed: int, number: int) -> list[Step]:
+        """The parts share `seconds` evenly; without `seconds` the generator chooses each one's length."""
+        lengths = (
+            [seconds / len(parts)] * len(parts)
+            if seconds is not None
+            else self.generator.choose_seconds(parts, seed, [(number, "step", k) for k in range(len(parts))])
+        )
         return [Step(part, length) for part, length in zip(parts, lengths, strict=True)]
 
     def sample(
@@ -64,13 +65,12 @@ class BySubTexts:
     ) -> list[np.ndarray]:
         """Motions of the texts; see `mate.generate.base.Generator.sample`."""
         check_texts(texts)
+        check_one_each(texts, {"lengths": seconds, "numbers": numbers})
         own = list(range(len(texts)) if numbers is None else numbers)
-        for name, values in (("lengths", seconds), ("numbers", own)):
-            if values is not None and len(values) != len(texts):
-                raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
         lengths: Sequence[float | None] = [None] * len(texts) if seconds is None else seconds
-        several = [n for n, text in enumerate(texts) if len(self.splitter(text)) > 1]
-        whole = [n for n in range(len(texts)) if n not in set(several)]
+        parts = [self.parts(text, length) for text, length in zip(texts, lengths, strict=True)]
+        several = [n for n, own_parts in enumerate(parts) if len(own_parts) > 1]
+        whole = [n for n, own_parts in enumerate(parts) if len(own_parts) == 1]
         found: dict[int, np.ndarray] = {}
         if whole:
             made = self.generator.sample(
@@ -84,7 +84,7 @@ class BySubTexts:
             )
             found.update(zip(whole, made, strict=True))
         for n in several:
-            steps = self.steps(texts[n], lengths[n], seed, own[n])
+            steps = self._steps(parts[n], lengths[n], seed, own[n])
             found[n] = self.generator.timeline(steps, seed, guidance, number=own[n], foot_lock=foot_lock)
             if progress is not None:
                 progress(len(found), len(texts))

@@ -301,6 +301,7 @@ class TextEncoder:
             *(torch.cat([getattr(part, name) for part in parts]) for name in ("pooled", "tokens", "mask"))
         )
 
+    @torch.no_grad()  # not inference mode: what comes of it may take part in training
     def pooled(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
         """The pooled vectors of many texts, (M, D) float32 on the CPU; short and long ones are encoded apart, over-long ones cut.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mate.checkpoints import load_folder, load_strict, save_folder
 from mate.errors import MateError
-from mate.generate.base import check_texts
+from mate.generate.base import check_one_each, check_texts
 from mate.generate.length import LengthPredictor
 from mate.generate.mdm.config import MDMConfig, to_dict
 from mate.generate.mdm.diffusion import MotionDiffusion
@@ -105,9 +105,7 @@ class MDMGenerator(TextReader):
             progress: is told (motions done, motions in all).
         """
         check_texts(texts)
-        for name, values in (("lengths", seconds), ("numbers", numbers), ("motions to keep", known)):
-            if values is not None and len(values) != len(texts):
-                raise MateError(f"got {len(values)} {name} for {len(texts)} prompts, expected one each")
+        check_one_each(texts, {"lengths": seconds, "numbers": numbers, "motions to keep": known})
         if known is not None and seconds is not None:
             raise MateError("got lengths and motions to keep; those set the lengths themselves, leave the lengths out")
         if known is not None:

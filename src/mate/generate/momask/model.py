@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mate.checkpoints import as_int8, load_folder, load_strict, save_folder
 from mate.errors import MateError
-from mate.generate.base import check_texts
+from mate.generate.base import check_one_each, check_texts
 from mate.generate.length import LengthPredictor
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.residual import ResidualTransformer
@@ -98,10 +98,7 @@ class MoMaskGenerator(TextReader):
         `step` (sampling steps done, steps in all); what either raises ends the sampling.
         """
         check_texts(texts)
-        if seconds is not None and len(seconds) != len(texts):
-            raise MateError(f"got {len(seconds)} lengths for {len(texts)} prompts, expected one each")
-        if numbers is not None and len(numbers) != len(texts):
-            raise MateError(f"got {len(numbers)} numbers for {len(texts)} prompts, expected one each")
+        check_one_each(texts, {"lengths": seconds, "numbers": numbers})
         own = list(range(len(texts)) if numbers is None else numbers)
         lengths = None if seconds is None else [self.frames(value) for value in seconds]
         was_training = self.training
