@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mate.cli import probe_words
 from mate.cli.app import main
 from mate.errors import MateError
 from mate.evaluate import flip
@@ -209,6 +210,31 @@ def test_the_command_makes_ceiling_and_card_at_once(tmp_path, capsys, cards):
     card = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in card["rows"]] == [FLOOR, "mine", NAME]
     assert card["rows"][1]["all"]["holds"] == card["rows"][2]["all"]["holds"]
+
+
+def test_a_model_is_asked_in_three_ways(tmp_path, monkeypatch):
+    """Rows are called after the folder and the way; only the first way takes the patch out, only the last cuts prompts."""
+    folder, other = tmp_path / "mine", tmp_path / "elsewhere" / "mine"
+    for place in (folder, other):
+        place.mkdir(parents=True)
+        (place / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "patch.safetensors").touch()
+    monkeypatch.setattr(probe_words, "generator_of", lambda folder, device, patch: (folder, {"patch": patch}))
+    monkeypatch.setattr("mate.generate.sub_texts.BySubTexts", lambda whole: f"{whole.name} in parts")
+
+    def rows(**asked):
+        return list(probe_words._generators(probe_words.Asked(**asked), []))
+
+    mine = [str(folder)]
+    assert rows(models=mine, plain=mine, cut=mine) == [
+        ("mine without patch", folder, {"patch": False}),
+        ("mine", folder, {"patch": True}),
+        ("mine by sub-texts", "mine in parts", {"patch": True, "by_sub_texts": True}),
+    ]
+    with pytest.raises(MateError, match="two models are called 'mine by sub-texts'"):
+        rows(models=mine, cut=[str(folder), str(other)])
+    with pytest.raises(MateError, match="no word patch to take out"):
+        rows(plain=[str(other)])
 
 
 @pytest.mark.slow

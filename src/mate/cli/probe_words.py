@@ -37,15 +37,33 @@ class Asked:
     device: str = "cpu"
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a model is asked.
+
+    Attributes:
+        suffix: of its row's name, behind the folder's.
+        patch: with its own word patch, where it has one; False: with that taken out.
+        cut: its prompts are made sub-text by sub-text.
+    """
+
+    suffix: str = ""
+    patch: bool = True
+    cut: bool = False
+
+
+WITHOUT_PATCH, AS_IT_IS, BY_SUB_TEXTS = Way(" without patch", patch=False), Way(), Way(" by sub-texts", cut=True)
+
+
 def words(asked: Asked) -> tuple[Card, str]:
     """The card of the word probe, of one or of several, and the same as Markdown."""
-    from mate.evaluate.card import named
+    from mate.evaluate.card import named, read_probe
     from mate.evaluate.word_probe import read_folder, to_markdown, word_card
     from mate.evaluate.word_rows import side_by_side
     from mate.evaluate.word_rows import to_markdown as rows_to_markdown
 
     prompts = _prompts(asked.prompts)
-    made: dict[str, Card] = {name: _read(path) for name, path in named(asked.cards).items()}
+    made: dict[str, Card] = {name: read_probe(path) for name, path in named(asked.cards).items()}
     if asked.motions is not None:
         name = asked.motions.resolve().name
         made[name] = {**word_card(read_folder(asked.motions, prompts, asked.fps)), "motions_of": name}
@@ -61,10 +79,10 @@ def words(asked: Asked) -> tuple[Card, str]:
 
 def flips(asked: Asked) -> tuple[Card, str]:
     """The card of the flip test, of one or of several, and the same as Markdown."""
-    from mate.evaluate.card import named
+    from mate.evaluate.card import named, read_probe
     from mate.evaluate.flip import flip_card, flip_rows, flips_of_probe, to_markdown
 
-    made: dict[str, Card] = {name: _read(path) for name, path in named(asked.cards).items()}
+    made: dict[str, Card] = {name: read_probe(path) for name, path in named(asked.cards).items()}
     pairs = [
         (text, events)
         for flip in flips_of_probe()
@@ -80,10 +98,10 @@ def flips(asked: Asked) -> tuple[Card, str]:
 
 def page(cards: Sequence[Path]) -> str:
     """The page of cards of any probe."""
-    from mate.evaluate.card import named
+    from mate.evaluate.card import named, read_probe
     from mate.evaluate.page import page as page_of
 
-    return page_of({name: _read(path) for name, path in named(cards).items()})
+    return page_of({name: read_probe(path) for name, path in named(cards).items()})
 
 
 def _one_at_least(made: dict[str, Card]) -> None:
@@ -109,20 +127,6 @@ def _prompts(path: Path | None) -> "list[WordPrompt]":
     return found
 
 
-def _read(path: Path) -> Card:
-    import json
-
-    from mate.errors import MateError
-
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MateError(f"cannot read {path}: {error}; expected a result card, JSON") from error
-    if not isinstance(card, dict):
-        raise MateError(f"{path}: got a JSON {type(card).__name__}, expected a result card of `mate probe -o FILE`")
-    return card
-
-
 def _generators(asked: Asked, events: "list[tuple[str, Any]]") -> "Iterator[tuple[str, Any, Card]]":
     """Name, generator and what a card says of it: the ceiling, without patch, as they are, by sub-texts."""
     from mate.checkpoints import resolve
@@ -132,20 +136,17 @@ def _generators(asked: Asked, events: "list[tuple[str, Any]]") -> "Iterator[tupl
 
     if asked.ceiling:
         yield NAME, Procedural(events), {"motions_of": NAME}
-    wanted = [
-        *((resolve(name), " without patch") for name in asked.plain),
-        *((resolve(name), "") for name in asked.models),
-        *((resolve(name), " by sub-texts") for name in asked.cut),
-    ]
-    names = [folder.name + how for folder, how in wanted]
-    for name, (folder, how) in zip(names, wanted, strict=True):
+    ways = ((WITHOUT_PATCH, asked.plain), (AS_IT_IS, asked.models), (BY_SUB_TEXTS, asked.cut))
+    wanted = [(resolve(model), way) for way, models in ways for model in models]
+    names = [folder.name + way.suffix for folder, way in wanted]
+    for name, (folder, way) in zip(names, wanted, strict=True):
         if names.count(name) > 1:
             raise MateError(f"two models are called {name!r}; rows are called after the folders: rename one")
-        if how == " without patch" and not (folder / "patch.safetensors").is_file():
+        if not way.patch and not (folder / "patch.safetensors").is_file():
             raise MateError(f"{folder} has no word patch to take out; give it to --model")
-    for name, (folder, how) in zip(names, wanted, strict=True):
-        generator, about = generator_of(folder, asked.device, how != " without patch")
-        if how == " by sub-texts":
+    for name, (folder, way) in zip(names, wanted, strict=True):
+        generator, about = generator_of(folder, asked.device, way.patch)
+        if way.cut:
             generator, about = BySubTexts(generator), {**about, "by_sub_texts": True}
         yield name, generator, about
 

@@ -97,12 +97,17 @@ def generator(
     from mate.generate.momask import recipe as momask
     from mate.text.encoder import TextEncoder
 
-    if kind not in ("momask", "mdm"):
+    kinds: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+        "momask": (momask_settings, momask, {"phases": phases}),
+        "mdm": (mdm_settings, mdm, {}),
+    }
+    if kind not in kinds:
         raise MateError(f"got --kind {kind!r}, expected momask or mdm")
+    settings, recipe, own_options = kinds[kind]
     if threads:
         torch.set_num_threads(threads)
     changes = {"seed": seed} | ({"device": device} if device else {})
-    known = momask.STAGES if kind == "momask" else mdm.STAGES
+    known = recipe.STAGES
     own: dict[str, dict[str, Any]] = {f"train_{name}": {"steps": n} for name, n in stage_steps(steps, known).items()}
     budgets = {
         "vq": minutes_vq,
@@ -122,20 +127,12 @@ def generator(
 
     stages = known if stage == "all" else [part.strip() for part in stage.split(",")]
     told = " ".join(["mate", *sys.argv[1:]])
-    if kind == "momask":
-        config = momask_settings.with_training(momask_settings.preset(preset), **changes)
-        config = replace(config, **{name: replace(getattr(config, name), **change) for name, change in own.items()})
-        reports = momask.train_generator(
-            data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
-            balance=balance, phases=phases, init=init, stages=stages, command=told,
-        )  # fmt: skip
-    else:
-        config = mdm_settings.with_training(mdm_settings.preset(preset), **changes)
-        config = replace(config, **{name: replace(getattr(config, name), **change) for name, change in own.items()})
-        reports = mdm.train_generator(
-            data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
-            balance=balance, init=init, stages=stages, command=told,
-        )  # fmt: skip
+    config = settings.with_training(settings.preset(preset), **changes)
+    config = replace(config, **{name: replace(getattr(config, name), **change) for name, change in own.items()})
+    reports = recipe.train_generator(
+        data, out, config, encoder=TextEncoder.from_pretrained(encoder, patch=patch), patch=patch, weights=weight,
+        balance=balance, init=init, stages=stages, command=told, **own_options,
+    )  # fmt: skip
     if as_json:
         typer.echo(
             json.dumps({"model": str(out), "stages": {name: asdict(report) for name, report in reports.items()}})

@@ -90,6 +90,17 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
+def read_probe(path: Path) -> dict[str, Any]:
+    """A card of any `mate probe`. Raises MateError: no such file, or no JSON object."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MateError(f"cannot read {path}: {error}; expected a result card, JSON") from error
+    if not isinstance(card, dict):
+        raise MateError(f"{path}: got a JSON {type(card).__name__}, expected a result card of `mate probe -o FILE`")
+    return card
+
+
 def named(cards: Sequence[Path]) -> dict[str, Path]:
     """Cards by the names of their rows, which are called after the files.
 

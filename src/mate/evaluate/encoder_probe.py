@@ -292,33 +292,48 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _cell(row: Mapping[str, Any]) -> str:
-    figure = (
-        f"{100 * row['rate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}], floor {100 * row['floor']:.0f}"
-    )
+    figure = f"{show_accuracy(row)}, floor {100 * row['floor']:.0f}"
     return figure if row["state"] == "between" else f"{figure}, {row['state']}"
+
+
+def show_accuracy(row: Mapping[str, Any], digits: int = 1) -> str:
+    """Percent right with its interval."""
+    return f"{100 * row['rate']:.{digits}f} [{100 * row['low']:.{digits}f}, {100 * row['high']:.{digits}f}]"
+
+
+def show_points(one: Mapping[str, Any]) -> str:
+    """A difference of two encoders in percentage points, with its interval."""
+    return f"{100 * one['difference']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+
+
+def show_draws(mean: float, half: float) -> str:
+    """A figure of retrieval, with half of its interval over the draws."""
+    return f"{mean:.1f} ± {half:.1f}" if np.isfinite(half) else f"{mean:.1f}"
 
 
 def _change(differences: Sequence[Mapping[str, Any]], encoder: int, name: str, place: int) -> str:
     if encoder == 0:
         return "–"
     one = differences[encoder - 1][name]
-    one = one if name == "all" else one[place]
-    return f"{100 * one['difference']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+    return show_points(one if name == "all" else one[place])
+
+
+def retrieving(encoders: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """The rows that have figures of retrieval, by number from 1; of a model that was asked in two ways the first."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for number, row in enumerate(encoders, start=1):
+        if row.get("retrieval") and all(row["retrieval"] != other["retrieval"] for other in found.values()):
+            found[number] = row
+    return found
 
 
 def _retrieval_table(encoders: Sequence[Mapping[str, Any]]) -> list[str]:
-    body, told = [], []
-    for number, row in enumerate(encoders, start=1):
-        if row.get("retrieval") in told:
-            continue
-        told.append(row.get("retrieval"))
-        for line in row.get("retrieval", ()):
+    body = []
+    for number, row in retrieving(encoders).items():
+        for line in row["retrieval"]:
             for hits in ("content", "exact"):
                 for way, title in (("text_to_motion", "text to motion"), ("motion_to_text", "motion to text")):
-                    figures = line[f"{way} {hits}"].values()
-                    cells = [
-                        f"{mean:.1f} ± {half:.1f}" if np.isfinite(half) else f"{mean:.1f}" for mean, half in figures
-                    ]
+                    cells = [show_draws(*figure) for figure in line[f"{way} {hits}"].values()]
                     body.append([str(number), line["set"], line["wording"], str(line["pool"]), title, hits, *cells])
     if not body:
         return []
