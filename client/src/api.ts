@@ -111,6 +111,7 @@ export interface Wanted {
   seed: number;
   guidance: number | null;
   variant: "patched" | "plain" | "both";
+  whole: boolean;
 }
 
 /** An answer of the server that says what was wrong. */

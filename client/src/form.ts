@@ -9,6 +9,7 @@ export class Form {
   readonly #seconds = byId("seconds", HTMLInputElement);
   readonly #seed = byId("seed", HTMLInputElement);
   readonly #guidance = byId("guidance", HTMLInputElement);
+  readonly #whole = byId("whole", HTMLInputElement);
   readonly #variants = byId("variant", HTMLFieldSetElement);
   readonly #generate = byId("generate", HTMLButtonElement);
   readonly #cancel = byId("cancel", HTMLButtonElement);
@@ -75,6 +76,7 @@ export class Form {
       seed: Math.round(optional(this.#seed, "Seed", 0, Number.MAX_SAFE_INTEGER) ?? 0),
       guidance: optional(this.#guidance, "Guidance", 0, 100),
       variant: model.patch && (variant === "plain" || variant === "both") ? variant : "patched",
+      whole: this.#whole.checked,
     };
   }
 

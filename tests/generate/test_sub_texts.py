@@ -27,13 +27,13 @@ class Recording:
 
     def sample(
         self, texts: list[str], seconds: list[float] | None, seed: int, guidance: float | None, *,
-        numbers: Sequence[int], foot_lock: bool, progress: Any,
+        numbers: Sequence[int], foot_lock: bool, progress: Any, step: Any,
     ) -> list[np.ndarray]:  # fmt: skip
         self.samples.append((texts, seconds, seed, list(numbers)))
         return [np.full((4, 22, 3), number, np.float32) for number in numbers]
 
     def timeline(
-        self, steps: Sequence[Step], seed: int, guidance: float | None, *, number: int, foot_lock: bool
+        self, steps: Sequence[Step], seed: int, guidance: float | None, *, number: int, foot_lock: bool, step: Any
     ) -> np.ndarray:
         self.timelines.append((list(steps), seed, number))
         return np.full((4, 22, 3), 100 + number, np.float32)
@@ -65,6 +65,7 @@ def test_time_order_and_chosen_lengths() -> None:
 
 def test_no_time_for_parts() -> None:
     generator = Recording()
+    assert BySubTexts(generator).steps(TEXTS[1], 1.2) == [] == BySubTexts(generator).steps(TEXTS[0])
     assert BySubTexts(generator).parts(TEXTS[1], 1.2) == [TEXTS[1]]
     assert len(BySubTexts(generator).parts(TEXTS[1], 1.5)) == 3
     BySubTexts(generator).sample([TEXTS[1]], [1.2])

@@ -29,7 +29,15 @@ class QuickEngine(Engine):
         self.loading = ""
 
     def generate(
-        self, job: Any, model: str, prompt: str, seconds: Any, seed: int, guidance: Any, variants: Any
+        self,
+        job: Any,
+        model: str,
+        prompt: str,
+        seconds: Any,
+        seed: int,
+        guidance: Any,
+        variants: Any,
+        whole: bool = False,
     ) -> Result:
         if prompt == "break":
             raise RuntimeError("a fault of ours in /a/secret/place")

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from tests.studio.conftest import PROMPT, QuickEngine, wait
 
 import mate
+from mate.generate.sub_texts import BySubTexts
 from mate.motion.skeleton import HUMANML3D
 from mate.studio.config import StudioConfig
 from mate.studio.server import create_app
@@ -37,15 +38,29 @@ def test_state_offers_models_without_their_folders(studio: TestClient) -> None:
 
 
 def test_with_and_without_the_patch(studio: TestClient, made: dict[str, Any]) -> None:
-    """One seed, one length, two language models: different motions, each as `sample` makes it."""
+    """One seed, one length, two language models: different motions, each as `mate generate` makes it, part by part."""
     takes = made["result"]["takes"]
     assert [take["variant"] for take in takes] == ["patched", "plain"] and {take["frames"] for take in takes} == {80}
     joints = [joints_of(studio, made["id"], number) for number in (0, 1)]
     assert np.abs(joints[0] - joints[1]).max() > 0.01
     generator = mate.from_pretrained("default")
-    [expected] = generator.sample([PROMPT], [4.0], 3)
+    [expected] = BySubTexts(generator).sample([PROMPT], [4.0], 3)
     # Batches of PyTorch threads round differently, by far less than a tenth of a millimetre.
     assert np.abs(joints[0] - expected).max() < 1e-4
+    assert {take["facts"]["sub_texts"] for take in takes} == {
+        "a person walks forward | a person waves with the left hand"
+    }
+
+
+@pytest.mark.parametrize(("prompt", "whole"), [(PROMPT, True), ("a person walks forward", False)])
+def test_a_prompt_read_as_one(studio: TestClient, prompt: str, whole: bool) -> None:
+    """As asked for, or as there is one action: `Generator.sample` makes it."""
+    wanted = {"prompt": prompt, "model": "default", "seed": 3, "whole": whole}
+    status = wait(studio, studio.post("/api/generate", json=wanted).json()["id"])
+    [expected] = mate.from_pretrained("default").sample([prompt], None, 3)
+    joints = joints_of(studio, status["id"], 0)
+    assert joints.shape == expected.shape and np.abs(joints - expected).max() < 1e-4
+    assert "sub_texts" not in status["result"]["takes"][0]["facts"]
 
 
 def test_the_words_are_those_of_mate_ground(studio: TestClient, made: dict[str, Any]) -> None:
@@ -143,26 +158,6 @@ def test_a_prompt_without_words_still_moves(studio: TestClient) -> None:
     assert take["frames"] == 20 and take["grounding"] is None and "no words" in take["note"]
 
 
-def test_sampling_can_be_watched_and_stopped(studio: TestClient) -> None:
-    generator = mate.from_pretrained("default")
-    steps: list[tuple[int, int]] = []
-    [watched] = generator.sample(["a person walks"], [1.0], 0, step=lambda done, total: steps.append((done, total)))
-    [plain] = generator.sample(["a person walks"], [1.0], 0)
-    np.testing.assert_array_equal(watched, plain)
-    total = generator.config.sampling.steps + generator.config.quantizer.layers - 1
-    assert steps == [(n + 1, total) for n in range(total)]
-
-    class Stop(Exception):
-        pass
-
-    def stop(done: int, _: int) -> None:
-        if done == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        generator.sample(["a person walks"], [1.0], 0, step=stop)
-
-
 # ---------------------------------------------------------------------------------------------- what goes wrong
 
 
@@ -178,6 +173,7 @@ def test_sampling_can_be_watched_and_stopped(studio: TestClient) -> None:
         ({"prompt": "a walk", "model": "default", "guidance": 1e9}, "guidance"),
         ({"prompt": "a walk", "model": "default", "variant": "c"}, "variant"),
         ({"prompt": ["a walk"], "model": "default"}, "prompt"),
+        ({"prompt": "a walk", "model": "default", "whole": 7}, "whole"),
         (b'{"prompt": ', "JSON"),
     ],
 )

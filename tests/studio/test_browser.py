@@ -168,6 +168,13 @@ def test_the_hint_can_be_left_out_and_the_heat_map_answers(page: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_prompt_can_be_read_as_one(page: Any) -> None:
+    assert " | " in make(page, seconds="2")["takes"][0]["facts"]["sub_texts"]
+    page.check("#whole")
+    assert "sub_texts" not in make(page, seconds="2")["takes"][0]["facts"]
+
+
+@pytest.mark.slow
 def test_speed_loop_and_keys(page: Any) -> None:
     make(page, seconds="2")
     page.select_option("#speed", "2")

@@ -1,6 +1,6 @@
 """What every motion generator offers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -11,6 +11,16 @@ from mate.errors import MateError
 from mate.generate.timeline import Step, check_seconds
 from mate.motion.layout import FeatureSpec
 from mate.text.encoder import MAX_CHARACTERS
+
+StepHook = Callable[[int, int], None]
+"""Told (sampling steps done, steps in all) after every step of sampling; what it raises ends the sampling."""
+
+
+def part_of(step: StepHook | None, before: int, own: int, whole: int) -> StepHook | None:
+    """The hook for a run that does `own` of `whole` equal parts of the work, where `before` of them are done."""
+    if step is None:
+        return None
+    return lambda done, total: step(before * total + own * done, whole * total)
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -64,6 +74,7 @@ class Generator(Protocol):
         guidance: float | None = None,
         *,
         numbers: Sequence[int] | None = None,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts, each (T, J, 3) float32: metres, Y up, T = round(seconds * fps), joints of `spec.skeleton`.
 
@@ -73,6 +84,7 @@ class Generator(Protocol):
             seed: same seed, same motions.
             guidance: strength of classifier-free guidance; None: the model's own.
             numbers: the index of each prompt, where the texts are a part of a longer list or in another order; None: 0, 1, ...
+            step: told (sampling steps done, steps in all) after every step; what it raises ends the sampling. It changes no motion.
 
         Raises:
             mate.errors.MateError: an empty prompt, or a length that the model cannot make.
@@ -101,10 +113,12 @@ class Editor(Protocol):
         *,
         number: int = 0,
         foot_lock: bool = True,
+        step: StepHook | None = None,
     ) -> np.ndarray:
         """One motion of several prompts one after the other, (T, J, 3) float32, T = round(sum of seconds * fps).
 
         Step k begins at round(seconds before it * fps), give or take the generator's resolution in time (`mate.generate.timeline.bounds`).
+        `step` as in `Generator.sample`.
 
         Raises:
             mate.errors.MateError: an empty prompt, or a length that the model cannot make.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.generate.base import check_one_each, check_texts
+from mate.generate.base import StepHook, check_one_each, check_texts, part_of
 from mate.generate.timeline import Step
 from mate.motion.layout import FeatureSpec
 from mate.text.subtexts import SubText, split, standalone
@@ -43,8 +43,14 @@ class BySubTexts:
         short = seconds is not None and seconds / len(found) < self.min_seconds
         return [text] if short or len(found) == 1 else found
 
-    def _steps(self, parts: Sequence[str], seconds: float | None, seed: int, number: int) -> list[Step]:
-        """The parts share `seconds` evenly; without `seconds` the generator chooses each one's length."""
+    def steps(self, text: str, seconds: float | None = None, seed: int = 0, number: int = 0) -> list[Step]:
+        """The timeline that a prompt is made as; empty for one that is left to the generator as it is.
+
+        The parts share `seconds` evenly; without `seconds` the generator chooses each one's length.
+        """
+        parts = self.parts(text, seconds)
+        if len(parts) == 1:
+            return []
         lengths = (
             [seconds / len(parts)] * len(parts)
             if seconds is not None
@@ -62,15 +68,18 @@ class BySubTexts:
         numbers: Sequence[int] | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
-        """Motions of the texts; see `mate.generate.base.Generator.sample`."""
+        """Motions of the texts; see `mate.generate.base.Generator.sample`.
+
+        `foot_lock` and `progress` are passed on; `step` is told as if every prompt took its own steps.
+        """
         check_texts(texts)
         check_one_each(texts, {"lengths": seconds, "numbers": numbers})
         own = list(range(len(texts)) if numbers is None else numbers)
         lengths: Sequence[float | None] = [None] * len(texts) if seconds is None else seconds
-        parts = [self.parts(text, length) for text, length in zip(texts, lengths, strict=True)]
-        several = [n for n, own_parts in enumerate(parts) if len(own_parts) > 1]
-        whole = [n for n, own_parts in enumerate(parts) if len(own_parts) == 1]
+        timelines = [self.steps(text, lengths[n], seed, own[n]) for n, text in enumerate(texts)]
+        whole = [n for n, steps in enumerate(timelines) if not steps]
         found: dict[int, np.ndarray] = {}
         if whole:
             made = self.generator.sample(
@@ -81,11 +90,14 @@ class BySubTexts:
                 numbers=[own[n] for n in whole],
                 foot_lock=foot_lock,
                 progress=None if progress is None else lambda done, _: progress(done, len(texts)),
+                step=part_of(step, 0, len(whole), len(texts)),
             )
             found.update(zip(whole, made, strict=True))
-        for n in several:
-            steps = self._steps(parts[n], lengths[n], seed, own[n])
-            found[n] = self.generator.timeline(steps, seed, guidance, number=own[n], foot_lock=foot_lock)
+        for n, steps in enumerate(timelines):
+            if not steps:
+                continue
+            hook = part_of(step, len(found), 1, len(texts))
+            found[n] = self.generator.timeline(steps, seed, guidance, number=own[n], foot_lock=foot_lock, step=hook)
             if progress is not None:
                 progress(len(found), len(texts))
         return [found[n] for n in range(len(texts))]

@@ -17,7 +17,7 @@ class StudioConfig:
         max_request: bytes of any other request.
         parse_seconds: how long reading an uploaded file may take before its process is killed.
         parse_bytes: address space of that process.
-        max_seconds: the longest uploaded motion.
+        max_seconds: the longest motion: an uploaded one, or one of several actions whose lengths the model chooses.
     """
 
     host: str = "127.0.0.1"

@@ -3,7 +3,6 @@
 Shapes: T frames, J = 22 joints, W words.
 """
 
-import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mate.studio.jobs import Job
 if TYPE_CHECKING:
     from mate.align.aligner import Aligner
     from mate.align.grounding import Grounding
+    from mate.generate.timeline import Step
     from mate.studio.neighbours import Neighbours
     from mate.text.encoder import TextEncoder
 
@@ -139,19 +139,24 @@ class Engine:
     Language models are never changed while they are in use: with and without a patch are two of them, so that asking for
     neighbours from another thread is safe.
 
+    Args:
+        models: what to offer: names of packaged generators, model folders or hub ids.
+        threads: CPU threads; None: all.
+        max_seconds: the longest motion that a prompt of several actions may choose to be.
+
     Attributes:
         models: name -> the generators on offer, in the order given.
         loading: what is being loaded; "" when all is ready.
         failure: why nothing can be loaded; "" while all is well.
     """
 
-    def __init__(self, models: Sequence[str], threads: int | None = None) -> None:
+    def __init__(self, models: Sequence[str], threads: int | None = None, max_seconds: float = 60.0) -> None:
         infos = [model_info(name) for name in models]
         self.models = {info.name: info for info in infos}
         if not infos or len(self.models) < len(infos):
             raise MateError(f"got the models {', '.join(models) or 'none'}; expected one or more of different names")
         self.loading, self.failure = "starting", ""
-        self._threads = threads
+        self._threads, self._max_seconds = threads, max_seconds
         self._generators: dict[str, Any] = {}
         self._encoders: dict[tuple[str, str], TextEncoder] = {}
         self._aligner: Aligner | None = None
@@ -241,13 +246,17 @@ class Engine:
         seed: int,
         guidance: float | None,
         variants: Sequence[Variant],
+        whole: bool = False,
     ) -> Result:
-        """One motion for each variant, with the same seed, and where the prompt's words are in it.
+        """One motion for each variant, with the same seed and of the same lengths, and where the prompt's words are in it.
+
+        A prompt of several sub-texts is made one after the other, as `mate generate` does, unless `whole`.
 
         Raises:
             MateError: a prompt or a length that the model cannot take. Cancelled: the job was cancelled.
         """
         info = self.models[model]
+        steps: list[Step] = []
         takes: list[Take] = []
         for number, variant in enumerate(variants):
             start, share = number / len(variants), 1 / len(variants)
@@ -258,11 +267,15 @@ class Engine:
             def step(done: int, total: int, start: float = start, share: float = share, phase: str = phase) -> None:
                 job.report(start + 0.8 * share * done / total, phase)
 
-            # A generator without the hook still works; it cannot be stopped half-way.
-            hook = {"step": step} if "step" in inspect.signature(generator.sample).parameters else {}
-            [joints] = generator.sample([prompt], None if seconds is None else [seconds], seed, guidance, **hook)
-            if variants == ["patched", "plain"] and seconds is None:
-                seconds = len(joints) / generator.fps  # both of a pair are as long, so that they can be compared
+            # What the first of a pair chooses holds for the second: the same cuts at the same times, so that they can be compared.
+            if not takes and not whole:
+                steps = self._steps(generator, prompt, seconds, seed)
+            if steps:
+                joints = generator.timeline(steps, seed, guidance, step=step)
+            else:
+                lengths = None if seconds is None else [seconds]
+                [joints] = generator.sample([prompt], lengths, seed, guidance, step=step)
+                seconds = len(joints) / generator.fps
             facts = {
                 "prompt": prompt,
                 "seed": str(seed),
@@ -272,9 +285,26 @@ class Engine:
                 "patch": LABELS[variant] if info.patch else "this model has none",
                 "generator": "mate",
             }
+            if steps:
+                facts["sub_texts"] = " | ".join(one.text for one in steps)
             job.report(start + 0.8 * share, "finding the words")
             takes.append(self._take(job, variant, joints, float(generator.fps), prompt, facts))
         return Result(prompt, tuple(takes))
+
+    def _steps(self, generator: Any, prompt: str, seconds: float | None, seed: int) -> "list[Step]":
+        """The timeline of a prompt; empty where it is made as one: one sub-text, or a generator that makes whole motions only."""
+        from mate.generate.sub_texts import BySubTexts
+
+        if not hasattr(generator, "timeline"):
+            return []
+        steps = BySubTexts(generator).steps(prompt, seconds, seed)
+        length = sum(step.seconds for step in steps)
+        if length > self._max_seconds:
+            raise MateError(
+                f"the {len(steps)} actions of the prompt would take {length:.0f} s, at most {self._max_seconds:g} s are possible; "
+                "leave some out, or give a length"
+            )
+        return steps
 
     def ground(self, job: Job, takes: Sequence[Take], caption: str) -> Result:
         """Motions that exist already under a caption; what was found in them before does not matter.

@@ -47,7 +47,10 @@ Prompt = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
 class Wanted(BaseModel):
-    """A motion to make. Seeds stay below 2^53, the largest whole number that JavaScript keeps exactly."""
+    """A motion to make. Seeds stay below 2^53, the largest whole number that JavaScript keeps exactly.
+
+    `whole`: the prompt is read as one; else its sub-texts are made one after the other, as `mate generate` does.
+    """
 
     prompt: Prompt
     model: str
@@ -55,6 +58,7 @@ class Wanted(BaseModel):
     seed: int = Field(0, ge=0, lt=2**53)
     guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
     variant: Literal["patched", "plain", "both"] = "patched"
+    whole: bool = False
 
 
 class Caption(BaseModel):
@@ -99,7 +103,7 @@ def create_app(config: StudioConfig, engine: Engine | None = None) -> App:
     Raises:
         MateError: a model of the configuration is not there.
     """
-    studio = Studio(config, engine or Engine(config.models, config.threads))
+    studio = Studio(config, engine or Engine(config.models, config.threads, config.max_seconds))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -154,8 +158,11 @@ def _routes(app: FastAPI, studio: Studio) -> None:
         if wanted.variant != "patched" and not info.patch:
             raise MateError(f"{info.name} was made without a word patch: there is nothing to compare")
         variants: list[Variant] = ["patched", "plain"] if wanted.variant == "both" else [wanted.variant]
-        prompt, seconds, seed, guidance = wanted.prompt, wanted.seconds, wanted.seed, wanted.guidance
-        job = jobs.submit(lambda job: engine.generate(job, info.name, prompt, seconds, seed, guidance, variants))
+        job = jobs.submit(
+            lambda job: engine.generate(
+                job, info.name, wanted.prompt, wanted.seconds, wanted.seed, wanted.guidance, variants, wanted.whole
+            )
+        )
         return {"id": job.id}
 
     @app.post("/api/upload", status_code=202)

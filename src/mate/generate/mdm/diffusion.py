@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mate.errors import MateError
+from mate.generate.base import StepHook
 from mate.generate.linear import packed
 from mate.generate.mdm.config import BLOCKS, DiffusionConfig, MDMConfig, SamplingConfig
 from mate.generate.mdm.denoiser import Denoiser
@@ -155,6 +156,7 @@ class MotionDiffusion(nn.Module):
         streams: Sequence[torch.Generator],
         sampling: SamplingConfig,
         known: tuple[Tensor, Tensor] | None = None,
+        step: StepHook | None = None,
     ) -> Tensor:
         """Raw features (B, longest, C); beyond a motion's own length they mean nothing.
 
@@ -165,6 +167,7 @@ class MotionDiffusion(nn.Module):
             streams: one random stream a motion, so that none depends on its batch.
             sampling: sampler, steps, guidance.
             known: raw features (B, longest, C) and which of them stay (B, longest, C) bool.
+            step: see `mate.generate.base.StepHook`.
         """
         batch, longest, device = len(frames), max(frames), text.device
         mask = torch.arange(longest, device=device) < torch.tensor(list(frames), device=device)[:, None]
@@ -173,16 +176,18 @@ class MotionDiffusion(nn.Module):
         given = keep = None
         if known is not None:
             given, keep = self.select(known[0]), known[1][..., self.columns]
-        steps = scheduler(sampling, self.config.diffusion)
+        walk = scheduler(sampling, self.config.diffusion)
         extra = {} if sampling.sampler == "dpm++" else {"generator": list(streams)}
         with packed(self):
-            for time in steps.timesteps:
+            for done, time in enumerate(walk.timesteps, 1):
                 clean = guess(x[:, :longest], time.expand(batch).to(device))
                 if given is not None and keep is not None:
                     clean = torch.where(keep, given, clean)
                 # Noise is drawn for the longest motion there can be: a motion's own share does not depend on its batch.
                 clean = F.pad(clean, (0, 0, 0, self.max_frames - longest))
-                x = steps.step(clean, time, x, **extra).prev_sample
+                x = walk.step(clean, time, x, **extra).prev_sample
+                if step is not None:
+                    step(done, len(walk.timesteps))
         return self.restore(x[:, :longest])
 
     def guided(

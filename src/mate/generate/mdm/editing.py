@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mate.errors import MateError
-from mate.generate.base import check_steps, check_texts
+from mate.generate.base import StepHook, check_steps, check_texts
 from mate.generate.editing import motion_features, or_nothing, put_between, smoothed
 from mate.generate.mdm.diffusion import scheduler
 from mate.generate.mdm.known import Known, along_path, edit, follow
@@ -32,7 +32,13 @@ _TO_NEXT = (
 
 @torch.inference_mode()
 def make_timeline(
-    model: MDMGenerator, steps: Sequence[Step], seed: int, guidance: float | None, number: int, foot_lock: bool
+    model: MDMGenerator,
+    steps: Sequence[Step],
+    seed: int,
+    guidance: float | None,
+    number: int,
+    foot_lock: bool,
+    step: StepHook | None = None,
 ) -> np.ndarray:
     """One motion of several prompts, (T, J, 3).
 
@@ -46,7 +52,7 @@ def make_timeline(
     weights = _fades(spans, edges)
     settings = model.config.sampling
     settings = replace(settings, guidance=settings.guidance if guidance is None else guidance)
-    text, text_mask, _ = model._texts([step.text for step in steps])
+    text, text_mask, _ = model._texts([one.text for one in steps])
     longest = max(end - start for start, end in spans)
     counts = torch.tensor([end - start for start, end in spans], device=text.device)
     mask = torch.arange(longest, device=text.device) < counts[:, None]
@@ -59,7 +65,7 @@ def make_timeline(
     x = torch.randn(1, edges[-1], len(model.diffusion.columns), generator=stream).to(text.device)
     walk = scheduler(settings, model.config.diffusion)
     extra = {} if settings.sampler == "dpm++" else {"generator": [stream]}
-    for time in walk.timesteps:
+    for done, time in enumerate(walk.timesteps, 1):
         windows = torch.stack([F.pad(x[0, a:b], (0, 0, 0, longest - (b - a))) for a, b in spans])
         clean = torch.zeros_like(x)
         for part, guess in zip(parts, guesses, strict=True):
@@ -67,6 +73,8 @@ def make_timeline(
             for own, (a, b), weight in zip(found, spans[part], weights[part], strict=True):
                 clean[0, a:b] += own[: b - a] * weight.to(text.device)
         x = walk.step(clean, time, x, **extra).prev_sample
+        if step is not None:
+            step(done, len(walk.timesteps))
     features = model.diffusion.restore(x)[0].cpu().numpy()
     return smoothed(features, edges[1:-1], lambda made: model._joints(made, None, foot_lock), model.spec)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mate.checkpoints import load_folder, load_strict, save_folder
 from mate.errors import MateError
-from mate.generate.base import check_one_each, check_texts
+from mate.generate.base import StepHook, check_one_each, check_texts, part_of
 from mate.generate.length import LengthPredictor
 from mate.generate.mdm.config import MDMConfig, to_dict
 from mate.generate.mdm.diffusion import MotionDiffusion
@@ -93,6 +93,7 @@ class MDMGenerator(TextReader):
         steps: int | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts; see `mate.generate.base.Generator.sample`.
 
@@ -102,7 +103,7 @@ class MDMGenerator(TextReader):
             sampler: "ddpm", "ddim" or "dpm++" instead of the model's own.
             steps: evaluations of the denoiser instead of the model's own number.
             foot_lock: False leaves out the post-processing of feet.
-            progress: is told (motions done, motions in all).
+            progress: is told (motions done, motions in all); what it raises ends the sampling, too.
         """
         check_texts(texts)
         check_one_each(texts, {"lengths": seconds, "numbers": numbers, "motions to keep": known})
@@ -130,9 +131,11 @@ class MDMGenerator(TextReader):
         self.eval()
         try:
             motions: list[np.ndarray] = []
-            for start in range(0, len(texts), _CHUNK):
+            starts = range(0, len(texts), _CHUNK)
+            for chunk, start in enumerate(starts):
                 part = slice(start, start + _CHUNK)
-                features = self._features(texts[part], lengths[part], seed, own[part], kept[part], settings)
+                hook = part_of(step, chunk, 1, len(starts))
+                features = self._features(texts[part], lengths[part], seed, own[part], kept[part], settings, hook)
                 motions += [self._joints(x, k, foot_lock) for x, k in zip(features, kept[part], strict=True)]
                 if progress is not None:
                     progress(len(motions), len(texts))
@@ -148,11 +151,12 @@ class MDMGenerator(TextReader):
         *,
         number: int = 0,
         foot_lock: bool = True,
+        step: StepHook | None = None,
     ) -> np.ndarray:
         """One motion of several prompts one after the other; see `mate.generate.base.Editor.timeline`."""
         from mate.generate.mdm.editing import make_timeline
 
-        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock)
+        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock, step)
 
     def between(
         self,
@@ -193,6 +197,7 @@ class MDMGenerator(TextReader):
         numbers: Sequence[int],
         known: Sequence[Known | None],
         settings: Any,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
         """Raw features (T, C) of each prompt."""
         text, text_mask, pooled = self._texts(texts)
@@ -210,7 +215,7 @@ class MDMGenerator(TextReader):
                     given[i, : frames[i]] = torch.from_numpy(part.features)
                     keep[i, : frames[i]] = torch.from_numpy(part.keep)
             held = given.to(text.device), keep.to(text.device)
-        features = self.diffusion.sample(text, text_mask, frames, streams, settings, held).cpu().numpy()
+        features = self.diffusion.sample(text, text_mask, frames, streams, settings, held, step).cpu().numpy()
         return [row[:count] for row, count in zip(features, frames, strict=True)]
 
     def choose_seconds(self, texts: Sequence[str], seed: int, keys: Sequence[tuple]) -> list[float]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mate.errors import MateError
-from mate.generate.base import check_steps, check_texts
+from mate.generate.base import StepHook, check_steps, check_texts
 from mate.generate.editing import motion_features, or_nothing, put_between, smooth_seams, smoothed
 from mate.generate.momask.model import MoMaskGenerator
 from mate.generate.timeline import Step, bounds
@@ -22,7 +22,13 @@ MARGIN = 2  # tokens of what is there that a gap needs for company
 
 @torch.inference_mode()
 def make_timeline(
-    model: MoMaskGenerator, steps: Sequence[Step], seed: int, guidance: float | None, number: int, foot_lock: bool
+    model: MoMaskGenerator,
+    steps: Sequence[Step],
+    seed: int,
+    guidance: float | None,
+    number: int,
+    foot_lock: bool,
+    step: StepHook | None = None,
 ) -> np.ndarray:
     """One motion of several prompts, (T, J, 3).
 
@@ -34,8 +40,9 @@ def make_timeline(
     counts = [-(-(end - start) // model.stride) for start, end in pairwise(edges)]
     if min(counts) < 1:
         raise MateError("a step of the timeline is shorter than one token; make it longer")
-    pooled = model.pooled([step.text for step in steps])
-    codes, _ = model.fill(pooled, counts, seed, [(number, "step", k) for k in range(len(steps))], guidance)
+    pooled = model.pooled([one.text for one in steps])
+    keys = [(number, "step", k) for k in range(len(steps))]
+    codes, _ = model.fill(pooled, counts, seed, keys, guidance, step=step)
     joined = torch.cat([codes[k, :count] for k, count in enumerate(counts)])[None]
     features = smooth_seams(model.vq.decode_codes(joined)[0, : edges[-1]].cpu().numpy(), edges[1:-1])
     return smoothed(features, edges[1:-1], lambda x: model.finish(x, foot_lock=foot_lock), model.spec)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mate.checkpoints import as_int8, load_folder, load_strict, save_folder
 from mate.errors import MateError
-from mate.generate.base import check_one_each, check_texts
+from mate.generate.base import StepHook, check_one_each, check_texts, part_of
 from mate.generate.length import LengthPredictor
 from mate.generate.momask.config import MoMaskConfig, from_dict, to_dict
 from mate.generate.momask.residual import ResidualTransformer
@@ -90,12 +90,12 @@ class MoMaskGenerator(TextReader):
         numbers: Sequence[int] | None = None,
         foot_lock: bool = True,
         progress: Callable[[int, int], None] | None = None,
-        step: Callable[[int, int], None] | None = None,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
         """Motions of the texts; see `mate.generate.base.Generator.sample`.
 
-        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all),
-        `step` (sampling steps done, steps in all); what either raises ends the sampling.
+        `foot_lock=False` leaves out the post-processing of feet; `progress` is told (motions done, motions in all); what it raises ends
+        the sampling, too.
         """
         check_texts(texts)
         check_one_each(texts, {"lengths": seconds, "numbers": numbers})
@@ -105,21 +105,21 @@ class MoMaskGenerator(TextReader):
         self.eval()
         try:
             motions: list[np.ndarray] = []
-            tick = None if step is None else self._counter(len(texts), step)
-            for start in range(0, len(texts), _CHUNK):
+            starts = range(0, len(texts), _CHUNK)
+            for chunk, start in enumerate(starts):
                 part = slice(start, start + _CHUNK)
-                motions += self._sample(
-                    texts[part], None if lengths is None else lengths[part], seed, own[part], guidance, foot_lock, tick
-                )
+                frames = None if lengths is None else lengths[part]
+                hook = part_of(step, chunk, 1, len(starts))
+                motions += self._sample(texts[part], frames, seed, own[part], guidance, foot_lock, hook)
                 if progress is not None:
                     progress(len(motions), len(texts))
             return motions
         finally:
             self.train(was_training)
 
-    def _counter(self, texts: int, step: Callable[[int, int], None]) -> Tick:
-        """Counts the steps of all chunks for `step`."""
-        total = -(-texts // _CHUNK) * (self.config.sampling.steps + self.config.quantizer.layers - 1)
+    def _counter(self, step: StepHook) -> Tick:
+        """Counts the steps of both transformers for `step`."""
+        total = self.config.sampling.steps + self.config.quantizer.layers - 1
         done = 0
 
         def tick() -> None:
@@ -137,13 +137,13 @@ class MoMaskGenerator(TextReader):
         numbers: Sequence[int],
         guidance: float | None,
         foot_lock: bool,
-        tick: Tick | None = None,
+        step: StepHook | None = None,
     ) -> list[np.ndarray]:
         pooled = self.pooled(texts)
         keys = [(number,) for number in numbers]
         frames = frames or self.choose_frames(pooled, seed, keys)
         counts = [-(-count // self.stride) for count in frames]
-        codes, _ = self.fill(pooled, counts, seed, keys, guidance, tick=tick)
+        codes, _ = self.fill(pooled, counts, seed, keys, guidance, step=step)
         mask = None
         if min(counts) < max(counts):
             mask = torch.arange(max(counts), device=codes.device) < torch.tensor(counts, device=codes.device)[:, None]
@@ -158,11 +158,12 @@ class MoMaskGenerator(TextReader):
         *,
         number: int = 0,
         foot_lock: bool = True,
+        step: StepHook | None = None,
     ) -> np.ndarray:
         """One motion of several prompts one after the other; see `mate.generate.base.Editor.timeline`."""
         from mate.generate.momask.editing import make_timeline
 
-        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock)
+        return make_timeline(self.eval(), steps, seed, guidance, number, foot_lock, step)
 
     def between(
         self,
@@ -230,7 +231,7 @@ class MoMaskGenerator(TextReader):
         keys: Sequence[tuple],
         guidance: float | None = None,
         given: Tensor | None = None,
-        tick: Tick | None = None,
+        step: StepHook | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Finds the tokens of motions.
 
@@ -240,13 +241,14 @@ class MoMaskGenerator(TextReader):
             seed, keys: a motion's random numbers follow from the seed and its key.
             guidance: None: the model's own; 0: without text.
             given: (B, longest, Q) tokens that stay, -1 where they are to be found. None: all are.
-            tick: called after every step.
+            step: see `mate.generate.base.StepHook`.
 
         Returns:
             The decoder's input (B, longest, D) and the tokens (B, longest, Q).
         """
         config, quantizer = self.config.sampling, self.vq.quantizer
         noise = self.noise(seed, keys, counts)
+        tick = None if step is None else self._counter(step)
         base = self.masked.sample(
             pooled, counts, noise, config, config.guidance if guidance is None else guidance,
             None if given is None else given[..., 0], tick,
