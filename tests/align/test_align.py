@@ -83,9 +83,12 @@ def test_the_model_folder_comes_back(run: tuple[Path, AlignResult], toy_set: Pat
     assert scores.shape == (3,) and scores[0] == scores[2] > scores[1]
     whole = model.score(motion, texts, "sentence")
     assert whole[1] == scores[1] and whole[0] != scores[0], "one sub-text: the same; several: on their own segments"
-    half = model.save_pretrained(run[0] / "half", "card", run[1].patch, torch.float16)
-    np.testing.assert_allclose(Aligner.from_pretrained(half).score(motion, texts), scores, atol=2e-2)
-    assert (half / "README.md").read_text() == "card"
+    for dtype, share in ((torch.float16, 0.55), (torch.int8, 0.4)):
+        small = model.save_pretrained(run[0] / "small", "card", run[1].patch, dtype)
+        np.testing.assert_allclose(Aligner.from_pretrained(small).score(motion, texts), scores, atol=2e-2)
+        assert (small / "README.md").read_text() == "card"
+        bytes_of = [(folder / "model.safetensors").stat().st_size for folder in (run[1].model, small)]
+        assert bytes_of[1] < share * bytes_of[0]
 
 
 def test_a_tampered_model_is_refused(run: tuple[Path, AlignResult], tmp_path: Path) -> None:

@@ -336,16 +336,19 @@ class Aligner(nn.Module):
         Args:
             card: the model card's text.
             patch: the word patch that the model was trained with.
-            dtype: of the stored weights; torch.float16 halves the file. Loading always gives float32.
+            dtype: of the stored weights; torch.float16 halves the file, torch.int8 quarters it (`mate.checkpoints.as_int8`). Loading
+                always gives float32.
             decoder: False leaves the decoder out: enough for scoring.
         """
-        from mate.checkpoints import save_folder
+        from mate.checkpoints import as_int8, save_folder
 
+        rest = torch.float16 if dtype == torch.int8 else dtype
         tensors = {
-            name: tensor if name in ("mean", "std") else tensor.to(dtype)
+            name: tensor if name in ("mean", "std") else tensor.to(rest)
             for name, tensor in self.state_dict().items()
             if decoder or not name.startswith("decoder.")
         }
+        tensors = as_int8(tensors) if dtype == torch.int8 else tensors
         layers = self.config.decoder_layers if decoder else 0
         sizes = replace(self.config, decoder_layers=layers, language_model_patched=patch is not None)
         config = {"model_type": "aligner", **asdict(sizes)}

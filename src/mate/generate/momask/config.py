@@ -219,7 +219,8 @@ class MoMaskConfig:
     train_length: TrainConfig = field(default_factory=TrainConfig)
 
 
-_LAPTOP_TEXT = TextConfig(hidden=256, dropout=0.1, noise=0.3)
+# So much noise is what makes a base token's text carry over to wordings that training never showed.
+_LAPTOP_TEXT = TextConfig(hidden=256, dropout=0.1, noise=0.8)
 
 _LAPTOP = MoMaskConfig(
     quantizer=QuantizerConfig(dim=128, layers=5),
@@ -232,7 +233,7 @@ _LAPTOP = MoMaskConfig(
         ff=512,
         dropout=0.1,
         code_dim=128,
-        text=replace(_LAPTOP_TEXT, hidden=0),
+        text=replace(_LAPTOP_TEXT, hidden=0, noise=0.3),
         cosine_layers=True,
     ),
     length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
