@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from mate.evaluate.compare import compare, sign_flip, to_html, to_markdown
 from mate.evaluate.evaluators import OTHER_WIDTHS
 from mate.evaluate.metrics import r_precision_by_sample
 from mate.evaluate.protocol import NAMES, folds, halves, jackknife, plan, same_shown
-from mate.evaluate.run import sampled
-from mate.evaluate.subjects import CHUNK, Clip, fact_of, read_clips, sample
+from mate.evaluate.run import _judged, sampled
+from mate.evaluate.subjects import CHUNK, Clip, Made, fact_of, read_clips, sample
 from mate.evaluate.tables import side_by_side
 from mate.formats.save import save_motion
+from mate.motion.features import process_motion
 from mate.motion.layout import HUMANML3D_FEATURES
 from mate.motion.motion import Motion
 from mate.motion.retarget import resample
@@ -592,3 +594,24 @@ def test_cards_that_are_not_comparable(card: dict[str, Any], where: str, key: st
         other[where][key] = value
     with pytest.raises(MateError, match=words):
         compare(card, other)
+
+
+def test_the_judge_counts_wordings_and_pairs_apart() -> None:
+    walk, still = make.gait(4.0, 1.3), make.raised(0, 4.0)
+    features = process_motion(walk)
+    clips = [
+        Clip(str(n), features, tuple(Caption(text) for text in texts), kinds, "walk", "walk_forward", pair)
+        for n, (texts, kinds, pair) in enumerate(
+            [(("walks", "strolls"), ("seen", "unseen"), "known"), (("walks sadly",), ("seen",), "unseen")]
+        )
+    ]
+    shown = {"walks": walk, "strolls": still, "walks sadly": still}
+    made = [[Made(text, text, features, joints) for text, joints in shown.items()]]
+    judged, _ = _judged(clips, made, 20.0)
+    counted = {
+        name: {row[name]: (row["holds"], row["n"]) for row in judged["made"][f"by_{name}"]}
+        for name in ("wording", "pair")
+    }
+    assert counted == {"wording": {"seen": (1, 2), "unseen": (0, 1)}, "pair": {"known": (1, 2), "unseen": (0, 1)}}
+    plain = [replace(clip, pair="") for clip in clips]
+    assert _judged(plain, made, 20.0)[0]["made"]["by_pair"] == [], "a set that does not say is not parted"

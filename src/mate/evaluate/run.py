@@ -185,30 +185,32 @@ def _judged(
     clips: Sequence[Clip], made: Sequence[Sequence[Made]], fps: float
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """The kinematic judge's rates for real and made motions, where the data say what a clip shows; and each sample's, by key."""
-    facts, kinds = {}, {}
+    facts, kinds, pairs = {}, {}, {}
     for clip in clips:
         if clip.fact is None:
             continue
         for caption, kind in zip(clip.captions, clip.kinds, strict=True):
             facts.setdefault(caption.text, clip.fact)
             kinds.setdefault(caption.text, kind)
+            pairs.setdefault(caption.text, clip.pair)
             if facts[caption.text] != clip.fact:  # a text that names two facts is none for the judge
                 facts[caption.text] = ""
-    real = [(clip.fact, "", _holds(_joints(clip), fps, clip.fact)) for clip in clips if clip.fact is not None]
+    real = [(clip.fact, _holds(_joints(clip), fps, clip.fact)) for clip in clips if clip.fact is not None]
     if not real:
         return {}, {}
     outcomes, column = [], {}
     for one in (one for motions in made for one in motions if facts.get(one.text)):
         holds = _holds(one.positions, fps, facts[one.text])
-        outcomes.append((facts[one.text], kinds[one.text], holds))
+        outcomes.append((one.text, holds))
         column.setdefault(one.key, []).append(float(bool(holds)))
     judged = {"real": _rates(real)}
     if made:
-        judged["made"] = _rates(outcomes)
-        judged["made"]["by_wording"] = [
-            rate((holds for _, own, holds in outcomes if own == kind), wording=kind)
-            for kind in sorted({own for _, own, _ in outcomes})
-        ]
+        judged["made"] = _rates([(facts[text], holds) for text, holds in outcomes])
+        for name, known in (("wording", kinds), ("pair", pairs)):
+            judged["made"][f"by_{name}"] = [
+                rate((holds for text, holds in outcomes if known[text] == own), **{name: own})
+                for own in sorted({known[text] for text, _ in outcomes} - {""})
+            ]
     return judged, {key: float(np.mean(values)) for key, values in column.items()}
 
 
@@ -217,12 +219,12 @@ def _holds(joints: np.ndarray, fps: float, fact: str) -> bool:
     return bool(judge_all(joints, fps)[fact].holds)
 
 
-def _rates(outcomes: Sequence[tuple[str, str, bool]]) -> dict[str, Any]:
-    known = {fact for fact, _, _ in outcomes}
+def _rates(outcomes: Sequence[tuple[str, bool]]) -> dict[str, Any]:
+    known = {fact for fact, _ in outcomes}
     return {
-        "all": rate(holds for _, _, holds in outcomes),
+        "all": rate(holds for _, holds in outcomes),
         "by_fact": [
-            rate((holds for own, _, holds in outcomes if own == fact), fact=fact) for fact in FACTS if fact in known
+            rate((holds for own, holds in outcomes if own == fact), fact=fact) for fact in FACTS if fact in known
         ],
     }
 
@@ -330,13 +332,15 @@ def _judge_lines(judged: Mapping[str, Any]) -> list[str]:
         if any(fact in found for found in facts.values())
     ]
     total = ["all", *(show_rate(found["all"]) for found in judged.values())]
-    wordings = [
-        [f"{row['wording']} wordings", "–", show_rate(row)] for row in judged.get("made", {}).get("by_wording", [])
+    parts = [
+        [f"{row[name]} {name}s", "–", show_rate(row)]
+        for name in ("wording", "pair")
+        for row in judged.get("made", {}).get(f"by_{name}", [])
     ]
     return [
         "The kinematic judge, which reads joint positions alone (95 % intervals):",
         "",
-        *table(["fact", *facts], [*rows, total, *wordings]),
+        *table(["fact", *facts], [*rows, total, *parts]),
         "",
     ]
 

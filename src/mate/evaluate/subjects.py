@@ -7,7 +7,7 @@ Shapes: T frames, D features a frame.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Clip:
     Attributes:
         key: its name, unique. features: (T, D) raw. captions: those that are about it. kinds: of each, "seen" or "unseen" wording.
         group: clips of one group show the same. fact: what the kinematic judge can check of it, or None.
+        pair: whether training shows its content in its style: "known" or "unseen"; "" where the set does not say.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Clip:
     kinds: tuple[str, ...]
     group: str
     fact: str | None
+    pair: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ def read_clips(folder: str | Path, split: str, span: Span, wording: str = "any")
     if wording != "any":
         kept = [[n for n, kind in enumerate(clip.kinds) if kind == wording] for clip in clips]
         clips = [
-            Clip(c.key, c.features, tuple(c.captions[n] for n in own), tuple(c.kinds[n] for n in own), c.group, c.fact)
+            replace(c, captions=tuple(c.captions[n] for n in own), kinds=tuple(c.kinds[n] for n in own))
             for c, own in zip(clips, kept, strict=True)
             if own
         ]
@@ -163,6 +165,7 @@ def _clips(dataset: MotionTextDataset, span: Span) -> Iterator[Clip]:
                 tuple(kinds[n] for n in numbers),
                 _group(facts[name], own),
                 fact_of(facts[name]) if numbers is whole else None,
+                ("unseen" if facts[name]["unseen_pair"] else "known") if "unseen_pair" in facts[name] else "",
             )
 
 

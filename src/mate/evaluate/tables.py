@@ -50,12 +50,17 @@ def side_by_side(cards: Mapping[str, Mapping[str, Any]]) -> str:
         lines += [*table(head, [[name, *_cells(row, shown, half)] for name, row in rows.items()]), ""]
     if one.get("judge"):
         rows = {"real motions": one["judge"]["real"]} | {name: card["judge"]["made"] for name, card in cards.items()}
-        kinds = sorted({row["wording"] for found in rows.values() for row in found.get("by_wording", [])})
+        parts = {
+            f"{row[name]} {name}s": (name, row[name])
+            for name in ("wording", "pair")
+            for found in rows.values()
+            for row in found.get(f"by_{name}", [])
+        }
         body = [
-            [name, show_rate(found["all"]), *(show_rate(_wording(found, kind)) for kind in kinds)]
+            [name, show_rate(found["all"]), *(show_rate(_part(found, *part)) for part in parts.values())]
             for name, found in rows.items()
         ]
-        lines += [*table(["kinematic judge", "all", *(f"{kind} wordings" for kind in kinds)], body), ""]
+        lines += [*table(["kinematic judge", "all", *parts], body), ""]
     if others:
         lines += [f"Differences from {first}, paired by prompt (p: sign-flip test; 95 % intervals over prompts):", ""]
         body = [_difference(one, cards[name], first, name) for name in others]
@@ -78,8 +83,8 @@ def _cells(row: Mapping[str, Mapping[str, float]], shown: Sequence[str], half: s
     ]
 
 
-def _wording(found: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    return next((row for row in found.get("by_wording", []) if row["wording"] == kind), None)
+def _part(found: Mapping[str, Any], name: str, own: str) -> Mapping[str, Any] | None:
+    return next((row for row in found.get(f"by_{name}", []) if row[name] == own), None)
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any], *names: str) -> list[tuple[str, str]]:
