@@ -237,7 +237,9 @@ _LAPTOP = MoMaskConfig(
         cosine_layers=True,
     ),
     length=LengthConfig(hidden=128, dropout=0.1, noise=0.15),
-    sampling=SamplingConfig(guidance=3.0, residual_guidance=1.0, residual_temperature=0.0, residual_expected=True),
+    sampling=SamplingConfig(
+        steps=5, guidance=3.0, residual_guidance=1.0, residual_temperature=0.0, residual_expected=True
+    ),
     batch_frames=48 * 64,
     batch_tokens=40 * 50,
     train_vq=TrainConfig(steps=20_000, lr=8e-4, warmup=200, bf16=True),
