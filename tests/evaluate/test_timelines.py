@@ -10,6 +10,7 @@ from tests import motions as make
 
 from mate.errors import MateError
 from mate.evaluate.timelines import Timeline, main, random_timelines, timeline_card, timelines_sha256, to_markdown
+from mate.generate.base import StepHook
 from mate.generate.timeline import Step
 
 MOVES = {"raises the left hand": lambda s: make.raised(0, s), "raises the right hand": lambda s: make.raised(1, s)}
@@ -22,7 +23,7 @@ class Player:
         self.backwards = backwards
 
     def timeline(self, steps: Sequence[Step], seed: int = 0, guidance: float | None = None, *, number: int = 0,
-                 foot_lock: bool = True) -> np.ndarray:  # fmt: skip
+                 foot_lock: bool = True, step: StepHook | None = None) -> np.ndarray:  # fmt: skip
         order = steps[::-1] if self.backwards else steps
         return np.concatenate([MOVES[step.text](step.seconds) for step in order])
 
