@@ -3,15 +3,26 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from mate.align.recipe import _check
+from mate.align.recipe import AlignConfig, _check
 from mate.errors import MateError
 from mate.evaluate import ablation
-from mate.evaluate.ablation import PRESET, PROTOCOL, TABLES, VARIANTS, headline, read_results, run, to_markdown
+from mate.evaluate.ablation import (
+    CAPTIONS,
+    PRESET,
+    PROTOCOL,
+    TABLES,
+    VARIANTS,
+    headline,
+    read_results,
+    run,
+    to_markdown,
+)
 from mate.evaluate.damage import PAIRS, damage
 from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
@@ -43,10 +54,48 @@ def finished(variant: str, seed: int, side: float) -> dict[str, Any]:
 def test_every_variant_is_a_run_that_can_be_made() -> None:
     assert {name for names in TABLES.values() for name in names} == set(VARIANTS)
     for name, variant in VARIANTS.items():
-        changed = replace(PRESET, **variant.changes)
+        changed = replace(PRESET, **CAPTIONS[variant.captions], **variant.changes)
         _check(changed)
         assert (changed == PRESET) == (name == "rows"), f"{name} is the method itself"
-        assert variant.own_data == bool(changed.flip_sides or changed.thin), f"{name}: captions differ, so stage 1 does"
+        in_stage_3 = replace(PRESET, **variant.changes)
+        assert (in_stage_3.flip_sides, in_stage_3.thin) == (PRESET.flip_sides, PRESET.thin), f"{name}: stage 1 differs"
+
+
+@pytest.mark.parametrize("captions", CAPTIONS)
+def test_each_training_text_has_its_frozen_baseline(captions: str) -> None:
+    trained = {
+        variant.changes.get("train", PRESET.train) for variant in VARIANTS.values() if variant.captions == captions
+    }
+    assert {"rows", "nothing"} <= trained
+
+
+def test_variants_of_the_same_captions_share_their_first_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str | None, float]] = []
+
+    def align(data: object, out: Path, config: AlignConfig, **_: object) -> SimpleNamespace:
+        made.append((out.name, config.start and Path(config.start).name, config.flip_sides))
+        out.mkdir(parents=True)
+        (out / "report.json").write_text("{}")
+        return SimpleNamespace(report={"data": ["single"], "steps": {}, "seconds": {}})
+
+    monkeypatch.setattr("mate.align.recipe.align", align)
+    monkeypatch.setattr(ablation, "measure", lambda *_: {})
+    for name in ("rows", "rows-noise-5", "nothing-noise-5"):
+        run(name, 1, (), tmp_path / "work", tmp_path)
+    whole, noisy = "start-whole-1", "start-noise-5-1"
+    assert made == [
+        (whole, None, 0.0),
+        ("rows-1", whole, 0.0),
+        (noisy, None, 0.05),
+        ("rows-noise-5-1", noisy, 0.05),
+        ("nothing-noise-5-1", noisy, 0.05),
+    ]
+    assert json.loads((tmp_path / "nothing-noise-5-1.json").read_text())["changes"] == {
+        "flip_sides": 0.05,
+        "train": "nothing",
+    }
 
 
 def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

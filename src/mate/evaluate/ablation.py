@@ -4,7 +4,7 @@
     python -m mate.evaluate.ablation SINGLE JOINED -o runs/ablation --tables   the tables of what there is
 
 SINGLE is a set of single clips (`mate prepare bandai-namco`), JOINED one of joined ones (`mate prepare joined`). Stage 1 and the segments
-are made once a seed and shared by all variants that do not change the data (`AlignConfig.start`); every variant then gets the same steps
+are made once a seed and shared by all variants of the same captions (`AlignConfig.start`); every variant then gets the same steps
 of stage 3, the frozen baseline too. Every finished run leaves results/align/VARIANT-SEED.json, which holds the figures, and is not run
 again. What the preset shrinks against a default run stands in `PRESET`.
 """
@@ -34,13 +34,21 @@ PRESET = AlignConfig(retrieval_steps=800, steps=600, batch_size=32)
 FEW = ("waves", "runs", "raises")  # words that decide many pairs and are frequent in training
 
 
+# Training captions: as they are, with label noise, with few clips of a word. Stages 1 and 2 are made once for each of them.
+CAPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "whole": {},
+    **{f"noise-{percent}": {"flip_sides": percent / 100} for percent in (5, 10, 20)},
+    **{f"few-{count}": {"thin": dict.fromkeys(FEW, count)} for count in (5, 20, 100)},
+}
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One row: its label, what it changes in the preset, and whether it changes the captions (then stages 1 and 2 are its own)."""
+    """One row: its label, what it changes in stage 3 of the preset, and on which of `CAPTIONS` all its stages are trained."""
 
     label: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    own_data: bool = False
+    captions: str = "whole"
 
 
 def _without(loss: str) -> dict[str, Any]:
@@ -67,16 +75,12 @@ VARIANTS = {
     "whole-words": Variant("whole-word rows", {"rows": "whole-words"}),
     "spread": Variant("rows spread to unseen words", {"spread": True}),
     **{
-        f"{kind}-noise-{percent}": Variant(
-            f"{percent} % of sides swapped, {kind}", {"flip_sides": percent / 100, "train": kind}, own_data=True
-        )
+        f"{kind}-noise-{percent}": Variant(f"{percent} % of sides swapped, {kind}", {"train": kind}, f"noise-{percent}")
         for percent in (5, 10, 20)
         for kind in ("rows", "nothing")
     },
     **{
-        f"{kind}-few-{count}": Variant(
-            f"{count} clips a word, {kind}", {"thin": dict.fromkeys(FEW, count), "train": kind}, own_data=True
-        )
+        f"{kind}-few-{count}": Variant(f"{count} clips a word, {kind}", {"train": kind}, f"few-{count}")
         for count in (5, 20, 100)
         for kind in ("rows", "nothing")
     },
@@ -120,21 +124,19 @@ def run(
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     variant = VARIANTS[name]
-    config = replace(PRESET, seed=seed, **variant.changes)
-    folder = work / f"{name}-{seed}"
-    if not variant.own_data:
-        start = work / f"start-{seed}"
-        if not (start / REPORT).is_file():
-            tell(f"seed {seed}: stages 1 and 2")
-            align(data, start, config=replace(PRESET, seed=seed, steps=1), quiet=True, evaluated=())
-        config = replace(config, start=str(start))
+    config = replace(PRESET, seed=seed, **CAPTIONS[variant.captions])
+    start, folder = work / f"start-{variant.captions}-{seed}", work / f"{name}-{seed}"
+    if not (start / REPORT).is_file():
+        tell(f"{start.name}: stages 1 and 2")
+        align(data, start, config=replace(config, steps=1), quiet=True, evaluated=())
+    config = replace(config, start=str(start), **variant.changes)
     tell(f"{name}, seed {seed}")
     report = align(data, folder, config=config, quiet=True, evaluated=()).report
     figures = measure(folder, data)
     row = {
         "protocol": PROTOCOL,
         "variant": name,
-        "changes": dict(variant.changes),
+        "changes": {**CAPTIONS[variant.captions], **variant.changes},
         "seed": seed,
         "data": report["data"],
         "steps": report["steps"],
@@ -180,7 +182,7 @@ def measure(folder: Path, data: Sequence[Path]) -> dict[str, Any]:
     patch = folder / "patch.safetensors"
     return {
         "pairs": rungs,
-        "retrieval": [line for one in sets[:2] for line in retrieval(encoders["sentence"], one)],
+        "retrieval": [line for one in sets[:2] for line in retrieval(encoders["sentence"], one, draws=1)],
         "grounding": {name: grounding[name] for name in ("frames", "boundaries")},
         "damage": damage(TextEncoder.from_pretrained(), WordPatch.load(patch)) if patch.is_file() else None,
     }

@@ -76,10 +76,10 @@ def _motions(encoder: Encoder, pair_set: PairSet, clips: Sequence[int]) -> list[
     return [read(index) for index in clips]
 
 
-def retrieval(encoder: Encoder, pair_set: PairSet, seed: int = 0) -> list[dict[str, Any]]:
+def retrieval(encoder: Encoder, pair_set: PairSet, seed: int = 0, draws: int = DRAWS) -> list[dict[str, Any]]:
     """R@1, 3, 10 (percent) and the median rank over a whole split, both ways, by kind of wording.
 
-    The pool is every clip that has a caption of the kind, one a clip, drawn anew `DRAWS` times: each figure is a mean with half of its
+    The pool is every clip that has a caption of the kind, one a clip, drawn anew `draws` times: each figure is a mean with half of its
     95 % interval over the draws. "content": a clip that shows the same, or one of whose captions is the text, is a hit too; "exact": only
     the clip itself.
     """
@@ -90,7 +90,7 @@ def retrieval(encoder: Encoder, pair_set: PairSet, seed: int = 0) -> list[dict[s
             continue
         clips = sorted(said)
         drawn = []
-        for draw in range(DRAWS):
+        for draw in range(draws):
             rng = generator("retrieval", seed, kind, draw)
             drawn.append([said[n][int(rng.integers(len(said[n])))] for n in clips])
         texts = sorted({text for one in drawn for text in one})
@@ -100,7 +100,7 @@ def retrieval(encoder: Encoder, pair_set: PairSet, seed: int = 0) -> list[dict[s
         holders = {text: np.zeros(len(clips), dtype=bool) for text in texts}
         for number, text in ((number, text) for number, n in enumerate(clips) for text in said[n] if text in holders):
             holders[text][number] = True
-        row: dict[str, Any] = {"set": pair_set.name, "wording": kind, "pool": len(clips), "draws": DRAWS}
+        row: dict[str, Any] = {"set": pair_set.name, "wording": kind, "pool": len(clips), "draws": draws}
         figures: dict[str, list[dict[str, float]]] = defaultdict(list)
         for one in drawn:
             matrix = similarity[[place[text] for text in one]]
