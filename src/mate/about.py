@@ -16,10 +16,12 @@ from typing import Any
 import mate
 from mate.checkpoints import CARD, CONFIG, PACKAGED, WEIGHTS, default_model, sha256
 from mate.errors import MateError
+from mate.files import read_object
 from mate.motion.skeleton import HEAD
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+FRESH = "get a fresh copy"
 _LONGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 
@@ -124,18 +126,8 @@ def _folder(path: Path) -> dict[str, Any]:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MateError(f"{path} is not readable JSON ({error}); get a fresh copy") from error
-    if not isinstance(content, dict):
-        raise MateError(f"{path}: got a {type(content).__name__}, expected a JSON object; get a fresh copy")
-    return content
-
-
 def _model(path: Path) -> dict[str, Any]:
-    config = _read_json(path / CONFIG)
+    config = read_object(path / CONFIG, FRESH)
     tensors, _ = safetensors_header(path / WEIGHTS)
     hashes = config.pop("sha256", {})
     files = [file for file in path.iterdir() if file.is_file()]
@@ -193,7 +185,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _dataset(path: Path) -> dict[str, Any]:
-    description = _read_json(path / "dataset.json") if (path / "dataset.json").is_file() else {}
+    description = read_object(path / "dataset.json", FRESH) if (path / "dataset.json").is_file() else {}
     splits = {
         split: len((path / f"{split}.txt").read_text(encoding="utf-8").split())
         for split in ("train", "val", "test")

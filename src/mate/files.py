@@ -1,13 +1,35 @@
-"""Writing without half-written results: everything goes to a temporary name and is renamed when complete."""
+"""Writing without half-written results: everything goes to a temporary name and is renamed when complete. Reading JSON objects."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mate.errors import MateError
+
+
+def read_object(path: str | Path, advice: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        advice: what to do about a file that holds none, for the message.
+
+    Raises:
+        MateError: no such file, or another content.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MateError(f"cannot read {path}: {error.strerror}; {advice}") from error
+    except ValueError as error:
+        raise MateError(f"{path} is not JSON ({error}); {advice}") from error
+    if not isinstance(content, dict):
+        raise MateError(f"{path}: got a JSON {type(content).__name__}, expected an object; {advice}")
+    return content
 
 
 def _parent(path: Path) -> Path:

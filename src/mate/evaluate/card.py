@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.files import atomic_path
+from mate.files import atomic_path, read_object
 
 KIND = "mate-evaluation-1"
 
@@ -71,18 +71,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Raises:
         MateError: no such file, no JSON, or another kind of file.
     """
-    try:
-        card = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
+    card = read_object(path, "give a result card of `mate evaluate -o FILE`")
+    if card.get("card") != KIND:
         raise MateError(
-            f"cannot read {path}: {error.strerror}; give a result card of `mate evaluate -o FILE`"
-        ) from error
-    except ValueError as error:
-        raise MateError(f"{path} is not JSON; give a result card of `mate evaluate -o FILE`") from error
-    if not isinstance(card, dict) or card.get("card") != KIND:
-        kind = card.get("card", card.get("protocol")) if isinstance(card, dict) else type(card).__name__
-        raise MateError(
-            f"{path} is no card of this kind: got {kind!r}, expected {KIND!r}; `mate evaluate -o FILE` writes one"
+            f"{path} is no card of this kind: got {card.get('card', card.get('protocol'))!r}, expected {KIND!r}; "
+            "`mate evaluate -o FILE` writes one"
         )
     missing = [key for key in ("protocol", "data", "subject", "evaluators", "rows", "samples") if key not in card]
     if missing:
@@ -92,13 +85,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 def read_probe(path: Path) -> dict[str, Any]:
     """A card of any `mate probe`. Raises MateError: no such file, or no JSON object."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MateError(f"cannot read {path}: {error}; expected a result card, JSON") from error
-    if not isinstance(card, dict):
-        raise MateError(f"{path}: got a JSON {type(card).__name__}, expected a result card of `mate probe -o FILE`")
-    return card
+    return read_object(path, "give a result card of `mate probe -o FILE`")
 
 
 def named(cards: Sequence[Path]) -> dict[str, Path]:

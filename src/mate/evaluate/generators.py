@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mate.errors import MateError
 from mate.evaluate.card import to_json, versions, write_text
 from mate.evaluate.row import Measure, measure
+from mate.files import read_object
 
 if TYPE_CHECKING:
     from mate.evaluate.evaluators import Evaluator
@@ -185,11 +186,8 @@ def run(plan: Plan, wanted: Sequence[Row], say: Callable[[str], None]) -> list[P
 
 def read_row(path: Path) -> dict[str, Any]:
     """A row's JSON. Raises MateError: no such file, or another kind of file."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MateError(f"cannot read {path}: {error}; `mate train table` writes such files") from error
-    if not isinstance(card, dict) or card.get("card") != KIND:
+    card = read_object(path, "`mate train table` writes such files")
+    if card.get("card") != KIND:
         raise MateError(f"{path} is no row of the table of generators; `mate train table` writes such files")
     return card
 
