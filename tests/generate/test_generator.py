@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -349,6 +350,22 @@ def test_generate_writes_what_was_asked(folder: Path, tmp_path: Path, capsys: py
     assert main([*arguments, "--format", "npy,bvh", "-o", str(out)]) == 0
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != "mine.txt"} == first
     assert "CC0-1.0" in capsys.readouterr().err
+
+
+def test_files_say_which_sub_texts_they_were_made_of(folder: Path, tmp_path: Path) -> None:
+    out, prompts = tmp_path / "out", ["a person walks, then waves", "a person walks"]
+    arguments = ["generate", *prompts, "--seconds", "4", "--model", str(folder), "--format", "npz", "-o", str(out)]
+
+    def written() -> tuple[list[dict[str, Any]], np.ndarray]:
+        rows = [json.loads(line) for line in (out / "index.jsonl").read_text().splitlines()]
+        return rows, np.load(out / "0000.npz", allow_pickle=False)
+
+    assert main(arguments) == 0
+    [two, one], file = written()
+    assert two["sub_texts"] == ["a person walks", "a person waves"] and "sub_texts" not in one
+    assert str(file["sub_texts"]) == "a person walks | a person waves"
+    assert main([*arguments, "--whole"]) == 0
+    assert not any("sub_texts" in row for row in written()[0])
 
 
 @pytest.mark.parametrize(

@@ -248,12 +248,17 @@ def make(
     model = generator_class(wanted.model).from_pretrained(wanted.model, device=device, patch=patch, dtype=dtype)
     if (wanted.steps is not None or change is not None) and not hasattr(model, "timeline"):
         raise MateError(f"{wanted.model.name} makes whole motions only; for timelines and changes take another --model")
+    parts: list[list[str]] = [[]] * len(wanted.texts)
     if wanted.steps is not None:
         motions = [model.timeline(wanted.steps, wanted.seed, wanted.guidance, foot_lock=foot_lock)]
     elif wanted.change is not None and change is not None:
         motions = [_changed(model, wanted, *change, foot_lock)]
     else:
-        maker = model if whole or not hasattr(model, "timeline") else BySubTexts(model)
+        maker: Any = model
+        if not whole and hasattr(model, "timeline"):
+            maker = BySubTexts(model)
+            lengths = wanted.seconds or [None] * len(wanted.texts)
+            parts = [maker.parts(text, length) for text, length in zip(wanted.texts, lengths, strict=True)]
         motions = maker.sample(
             wanted.texts, wanted.seconds, wanted.seed, wanted.guidance, foot_lock=foot_lock, progress=progress
         )
@@ -265,11 +270,19 @@ def make(
     with _all_or_nothing(wanted.out) as folder:
         for i, (text, joints) in enumerate(zip(wanted.texts, motions, strict=True)):
             seconds = len(joints) / model.fps
-            facts = {"prompt": text, "seconds": seconds, "seed": wanted.seed, "model": name, "license": license}
+            facts: dict[str, Any] = {
+                "prompt": text,
+                "seconds": seconds,
+                "seed": wanted.seed,
+                "model": name,
+                "license": license,
+            }
             metadata = {key: str(value) for key, value in facts.items()} | {
                 "generator": "mate",
                 "model_sha256": weights,
             }
+            if len(parts[i]) > 1:
+                facts["sub_texts"], metadata["sub_texts"] = parts[i], " | ".join(parts[i])
             files = [f"{i:04d}{suffix}" for suffix in wanted.suffixes]
             for file in files:
                 save_motion(Motion(joints, model.fps, model.spec.body, text), folder / file, metadata)
