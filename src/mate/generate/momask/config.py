@@ -284,7 +284,7 @@ PRESETS: dict[str, MoMaskConfig] = {
         residual=replace(_LAPTOP.residual, width=128, ff=352),
         train_vq=replace(_LAPTOP.train_vq, steps=4_000),
         train_decoder=replace(_LAPTOP.train_decoder, steps=800),
-        train_masked=replace(_LAPTOP.train_masked, steps=2_500, lr=1.2e-3, warmup=150, ema=0.995),
+        train_masked=replace(_LAPTOP.train_masked, steps=3_000, lr=1.2e-3, warmup=150, ema=0.995),
         train_residual=replace(_LAPTOP.train_residual, steps=800, lr=1.2e-3, warmup=100, ema=0.99),
         train_length=replace(_LAPTOP.train_length, steps=500),
     ),
