@@ -1,8 +1,10 @@
 """The table of generators: rows are trained alike, resumed, refused where they differ; its figures follow from the answers."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,14 @@ from mate.cli.app import main
 from mate.data.build import write_dataset
 from mate.data.dataset import Caption, Sample
 from mate.errors import MateError
-from mate.evaluate import generators
+from mate.evaluate import generators, protocol
 from mate.evaluate.generator_table import counts, flips, paired, read_rows, to_html, to_markdown
 from mate.evaluate.generators import Plan, Row, rows, run
 from mate.evaluate.judge import Claim
-from mate.evaluate.row import Measure, events_of, part_of, read_asked, share
+from mate.evaluate.row import Measure, by_sub_texts, events_of, part_of, read_asked, share
 from mate.generate.stages import work_folder
+from mate.generate.timeline import Step
+from mate.motion.layout import HUMANML3D_FEATURES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -81,6 +85,38 @@ def test_what_a_set_says_of_a_clip() -> None:
     assert events_of(joined) == ((Claim("walk"),), (Claim("wave", "left"),)), "no claim says what bye looks like"
     assert part_of({"source": "kinwords", "subset": "rare"}) == "kinwords rare"
     assert events_of({"content": "walk"}) == ()
+
+
+class InOrder:
+    """Makes every timeline as it is asked for, and every prompt by itself as a walk."""
+
+    spec, fps, min_seconds, max_seconds = HUMANML3D_FEATURES, 20.0, 0.5, 10.0
+
+    def sample(self, texts: list[str], seconds: list[float], seed: int, *_: Any, **__: Any) -> list[np.ndarray]:
+        return [make.gait(length, 1.0) for length in seconds]
+
+    def timeline(self, steps: Sequence[Step], *_: Any, **__: Any) -> np.ndarray:
+        parts = [
+            make.gait(step.seconds, 1.0) if "walk" in step.text else make.raised(0, step.seconds) for step in steps
+        ]
+        return np.concatenate([parts[0], parts[1] + (parts[0][-1, :1] - parts[1][0, :1]) * [1, 0, 1]])
+
+
+@pytest.mark.parametrize("most", [0, 2, 10])
+def test_captions_of_several_sub_texts_are_made_by_sub_texts_too(most: int, tmp_path: Path) -> None:
+    two, one = "a person walks, then raises the left hand", "a person walks"
+    samples = [
+        Sample(
+            f"clip{n}", make.gait(3.0 + n, 1.0), (Caption(text),), "test", {"contents": ["walk", "raise-up-left-hand"]}
+        )
+        for n, text in enumerate((two, one, two, two))
+    ]
+    write_dataset(samples, tmp_path / "set", name="set", license="CC0-1.0")
+    asked = read_asked(tmp_path / "set", 10)
+    found = by_sub_texts(InOrder(), asked, most, protocol.plan("guo-fixed", 20.0, 1))
+    count = min(most, 3)
+    expected = {"joined clips, seen wordings": {"answers": "1" * count, "real": "0" * count}} if most else {}
+    assert found == expected, "the real clips of this set walk and raise nothing"
 
 
 def test_rows_of_one_seed_start_alike_and_share_the_tokeniser(plan: Plan, finished: list[Path]) -> None:
@@ -167,7 +203,10 @@ def made_up(encoder: str, seed: int, single: str, fid: float) -> dict:
     answers = {"training": {"walk_forward": single}, "held-out": {"walk_forward": single}}
     figures = {"words": {row: {"R@1": 0.5, "FID": fid, "MM-Dist": 1.0} for row in ("real", "made")}}
     part = {"answers": "10?1", "real": "1111", "R@1": {"words": 0.5}}
-    own = {"sha256": "s", "clips": 4, "evaluators": {"words": "e"}, "figures": figures, "parts": {"takes": part}}
+    own = {
+        "sha256": "s", "clips": 4, "evaluators": {"words": "e"}, "figures": figures, "parts": {"takes": part},
+        "by_sub_texts": {"joined": {"answers": "01", "real": "11"}},
+    }  # fmt: skip
     return {
         "card": generators.KIND, "generator": "momask", "encoder": encoder, "seed": seed,
         "settings": {"preset": "table", "data": [{"name": "d", "sha256": "d"}]}, "training": {"masked": {"steps": 1}},
@@ -188,6 +227,7 @@ def test_figures_follow_from_the_answers(tmp_path: Path) -> None:
     assert differences == pytest.approx([-0.1] * 3)
     assert flips(cards, key, column) == pytest.approx(0.5, abs=0.03), "two of four prompts moved, both up: p is 2 / 4"
     assert "| 4 x takes | 100.0 | 66.7 ± 0.0 | 66.7 ± 0.0 |" in to_markdown(cards), "what cannot be told does not count"
+    assert "| 2 x joined, by sub-texts | 100.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |" in to_markdown(cards)
     assert np.isnan(share("??-"))
     odd = made_up("patch", 3, "1111", 0.2)
     odd["settings"] = {**odd["settings"], "preset": "laptop"}

@@ -67,8 +67,14 @@ def asked_of(card: Mapping[str, Any]) -> dict[str, str]:
         for wording, own in measured.get("single_events", {}).get("answers", {}).items()
     }
     for own in measured["sets"].values():
-        columns |= {name: part["answers"] for name, part in own["parts"].items() if set(part["answers"]) - {"-"}}
+        columns |= {name: part["answers"] for name, part in parts_of(own).items() if set(part["answers"]) - {"-"}}
     return columns
+
+
+def parts_of(measured_set: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Column -> the judge's answers, also about the captions that were made by sub-texts."""
+    again = {f"{name}, by sub-texts": part for name, part in measured_set["by_sub_texts"].items()}
+    return {**measured_set["parts"], **again}
 
 
 def counts(cards: Cards, generator: str) -> tuple[float, bool] | None:
@@ -148,7 +154,7 @@ def _cell(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
 def _judged(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
     first = cards[keys[0]][0]
     real = {
-        name: share(part["real"]) for own in first["measured"]["sets"].values() for name, part in own["parts"].items()
+        name: share(part["real"]) for own in first["measured"]["sets"].values() for name, part in parts_of(own).items()
     }
     rows = [
         [f"{len(answers)} x {column}", _cell([100 * real.get(column, float("nan"))], digits=1)]

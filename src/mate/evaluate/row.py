@@ -2,7 +2,8 @@
 
 One sample a prompt, nothing chosen. Every answer of the judge is kept, so that rows that were asked the same can be paired by prompt.
     single events  the prompts of eleven facts (`mate.evaluate.probes`) at three lengths, in training and in held-out wordings
-    test sets      one caption of every clip: R-precision, FID and MM-Dist by each evaluator, and what the judge finds in each part
+    test sets      one caption of every clip: R-precision, FID and MM-Dist by each evaluator, and what the judge finds in each part;
+                   some captions of several sub-texts again, made one sub-text after the other (`mate.generate.sub_texts`)
     words          every n-th prompt of the word probe
 
 Answers are strings with a letter a prompt: 1 holds, 0 does not, ? cannot be told, - nothing is asked. The judge reads HumanML3D's joints:
@@ -23,11 +24,12 @@ from mate.evaluate.judge_limits import Answer
 from mate.evaluate.judge_truth import CONTENTS, claim_of_event
 from mate.evaluate.obedience import judge_all
 from mate.evaluate.probes import builtin_prompts, prompts_hash
-from mate.evaluate.protocol import plan
+from mate.evaluate.protocol import Plan, plan
 from mate.evaluate.run import LEFT_OUT, evaluate, sampled
-from mate.evaluate.subjects import Clip, data_facts, positions_of, read_clips
+from mate.evaluate.subjects import Clip, Made, data_facts, positions_of, read_clips
 from mate.evaluate.word_probe import obeys
 from mate.evaluate.word_prompts import Events, packaged_prompts, word_prompts_hash
+from mate.generate.sub_texts import BySubTexts
 from mate.motion.skeleton import HUMANML3D
 
 PROTOCOL = "guo-fixed"
@@ -46,12 +48,14 @@ class Measure:
         most: clips of a test set, spread evenly over it; mirror images are left out.
         seconds: lengths of the single events.
         words: every n-th prompt of the word probe; 0: none.
+        by_sub_texts: captions of several sub-texts, of each test set, that are also made by sub-texts; 0: none.
     """
 
     tests: tuple[Path, ...]
     most: int = 320
     seconds: tuple[float, ...] = SECONDS
     words: int = 4
+    by_sub_texts: int = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +138,7 @@ def measure(
     sets = found["sets"] = {}
     for folder in how.tests:
         name = str(data_facts(folder)["name"])
-        sets[name] = measure_set(generator, evaluators, folder, how.most, seed)
+        sets[name] = measure_set(generator, evaluators, folder, how, seed)
         shares = {part: share(own["answers"]) for part, own in sets[name]["parts"].items()}
         say(f"{name}: {', '.join(f'{part} {value:.0%}' for part, value in shares.items()) if judged else 'measured'}")
     if how.words and judged:
@@ -155,23 +159,23 @@ def single_events(generator: Any, seconds: Sequence[float], seed: int) -> dict[s
     return {"prompts_sha256": prompts_hash(prompts), "seconds": list(seconds), "answers": answers}
 
 
-def measure_set(generator: Any, evaluators: Sequence[Evaluator], folder: Path, most: int, seed: int) -> dict[str, Any]:
+def measure_set(
+    generator: Any, evaluators: Sequence[Evaluator], folder: Path, how: Measure, seed: int
+) -> dict[str, Any]:
     """Figures of one test set: each evaluator's over the whole set, beside real motions; answers and R@1 of each part."""
-    asked = read_asked(folder, most)
+    asked = read_asked(folder, how.most)
     clips = [one.clip for one in asked]
     settings = plan(PROTOCOL, float(data_facts(folder)["fps"]), 1, seed)
     subject = sampled(generator, clips, settings, {})
     card = evaluate(evaluators, clips, settings, subject)
     place = {key: number for number, key in enumerate(card["samples"]["keys"])}
-    found: dict[str, dict[str, Any]] = {}
+    found = judged(asked, subject.made[0], settings.fps)
+    hits: dict[str, dict[str, list[float]]] = {}
     for one, made in zip(asked, subject.made[0], strict=True):
-        own = found.setdefault(one.part, {"answers": "", "real": "", "R@1": {}})
-        own["answers"] += answer(one, made.positions, settings.fps)
-        own["real"] += answer(one, positions_of(one.clip.features), settings.fps)
         for name, columns in card["samples"]["figures"].items():
-            own["R@1"].setdefault(name, []).append(columns["R@1"][place[made.key]])
-    for own in found.values():
-        own["R@1"] = {name: round(float(np.mean(values)), 4) for name, values in own["R@1"].items()}
+            hits.setdefault(one.part, {}).setdefault(name, []).append(columns["R@1"][place[made.key]])
+    for part, own in found.items():
+        own["R@1"] = {name: round(float(np.mean(values)), 4) for name, values in hits[part].items()}
     return {
         "sha256": card["data"]["sha256"],
         "clips": len(clips),
@@ -181,7 +185,33 @@ def measure_set(generator: Any, evaluators: Sequence[Evaluator], folder: Path, m
             name: {row: _figures(card["rows"][row][name]) for row in ("real", "made")} for name in card["evaluators"]
         },
         "parts": dict(sorted(found.items())),
+        "by_sub_texts": by_sub_texts(generator, asked, how.by_sub_texts, settings),
     }
+
+
+def judged(asked: Sequence[Asked], made: Sequence[Made], fps: float) -> dict[str, dict[str, Any]]:
+    """Part -> the judge's answers about what was made, and about the real clips."""
+    found: dict[str, dict[str, Any]] = {}
+    for one, motion in zip(asked, made, strict=True):
+        own = found.setdefault(one.part, {"answers": "", "real": ""})
+        own["answers"] += answer(one, motion.positions, fps)
+        own["real"] += answer(one, positions_of(one.clip.features), fps)
+    return found
+
+
+def by_sub_texts(generator: Any, asked: Sequence[Asked], most: int, settings: Plan) -> dict[str, dict[str, Any]]:
+    """`judged` for at most so many captions of several sub-texts, spread evenly, made one sub-text after the other."""
+    if not most or not hasattr(generator, "timeline"):
+        return {}
+    maker = BySubTexts(generator)
+    several = [one for one in asked if one.events and len(maker.parts(one.clip.captions[0].text)) > 1]
+    chosen = [
+        several[n] for n in np.unique(np.linspace(0, len(several) - 1, min(most, len(several))).round().astype(int))
+    ]
+    if not chosen:
+        return {}
+    made = sampled(maker, [one.clip for one in chosen], settings, {}).made[0]
+    return dict(sorted(judged(chosen, made, settings.fps).items()))
 
 
 def _figures(row: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
