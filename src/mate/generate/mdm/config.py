@@ -156,8 +156,10 @@ PRESETS: dict[str, MDMConfig] = {
     # A row of the table of generators (`mate train table`): about ten minutes on one core.
     "table": replace(
         _LAPTOP,
+        denoiser=replace(_LAPTOP.denoiser, layers=4),
+        diffusion=replace(_LAPTOP.diffusion, shift=4.0),
         batch_frames=24 * 100,
-        train_denoiser=replace(_LAPTOP.train_denoiser, steps=5_000, ema=0.995),
+        train_denoiser=replace(_LAPTOP.train_denoiser, steps=7_000, ema=0.995),
         train_length=replace(_LAPTOP.train_length, steps=500),
     ),
     # The released MDM for HumanML3D, 17.9 million parameters with CLIP. For a GPU.
