@@ -15,7 +15,8 @@ from typing import Any
 from torch.nn.functional import cosine_similarity
 
 from mate.align.aligner import AlignerConfig
-from mate.align.recipe import AlignConfig, align
+from mate.align.config import AlignConfig
+from mate.align.recipe import align
 from mate.data.build import write_dataset
 from mate.data.captions import words
 from mate.data.kinwords import kinwords

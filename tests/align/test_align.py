@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from mate.align.aligner import Aligner, AlignerConfig, MotionEncoder
+from mate.align.config import AlignConfig
 from mate.align.corpus import Corpus, batches
-from mate.align.recipe import AlignConfig, AlignResult, Sampler, align
+from mate.align.recipe import AlignResult, align
 from mate.align.report import recall
+from mate.align.sampler import Sampler
 from mate.align.score import Pair, read_pairs, score_pairs
 from mate.errors import MateError
 from mate.text.encoder import TextEncoder

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from mate.align.aligner import Aligner, AlignerConfig
+from mate.align.config import AlignConfig
 from mate.align.corpus import Corpus
-from mate.align.recipe import AlignConfig, AlignStage, Batch, align
+from mate.align.recipe import align
 from mate.align.relabel import flip_sides, thin
+from mate.align.sampler import Batch
+from mate.align.stages import AlignStage
 from mate.data.captions import mirror_caption
 from mate.errors import MateError
 from mate.text.encoder import TextEncoder

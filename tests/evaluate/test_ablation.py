@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mate.align.recipe import AlignConfig, _check
+from mate.align.config import AlignConfig, check
 from mate.errors import MateError
 from mate.evaluate import ablation
 from mate.evaluate.ablation import (
@@ -55,7 +55,7 @@ def test_every_variant_is_a_run_that_can_be_made() -> None:
     assert {name for names in TABLES.values() for name in names} == set(VARIANTS)
     for name, variant in VARIANTS.items():
         changed = replace(PRESET, **CAPTIONS[variant.captions], **variant.changes)
-        _check(changed)
+        check(changed)
         assert (changed == PRESET) == (name == "rows"), f"{name} is the method itself"
         in_stage_3 = replace(PRESET, **variant.changes)
         assert (in_stage_3.flip_sides, in_stage_3.thin) == (PRESET.flip_sides, PRESET.thin), f"{name}: stage 1 differs"

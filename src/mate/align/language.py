@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from mate.align.aligner import Aligner
+from mate.align.config import AlignConfig
 from mate.text.encoder import TextEncoder
 from mate.text.patch import SparseRows, WordPatch
 from mate.text.patch_export import export_tuned
@@ -18,9 +19,8 @@ from mate.text.vocabulary import MotionVocabulary, build_vocabulary, pieces_of
 from mate.text.whole_words import AddedWords, add_words, mean_rows
 
 if TYPE_CHECKING:
-    from mate.align.recipe import AlignConfig, AlignStage
+    from mate.align.stages import AlignStage
 
-RowKind = Literal["pieces", "whole-words"]
 LANGUAGE_MODEL = "language_model"  # a tuned language model's folder, beside the retrieval model's
 
 

@@ -5,127 +5,39 @@
     stage 3  align       L_all = L_rec + omega_1 * L_word + omega_2 * L_sent; of the language model only the
                          word-embedding rows of the motion vocabulary move (or what `AlignConfig.train` says)
 
-The stages and the criteria are the paper's; every number in `AlignConfig` is ours unless its line says otherwise.
+The stages and the criteria are the paper's; every number in `mate.align.config.AlignConfig` is ours unless its line says otherwise.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mate.align.aligner import Aligner, AlignerConfig
-from mate.align.corpus import Corpus, batches
-from mate.align.language import RowKind, Source, finish, groups, own_words
-from mate.align.localization import PriorKind, prior
-from mate.align.losses import align_loss, cross_loss, reconstruction_loss, sentence_loss
-from mate.align.prototypes import Prototypes
+from mate.align.aligner import Aligner
+from mate.align.config import AlignConfig, check
+from mate.align.corpus import Corpus
+from mate.align.language import Source, finish, groups, own_words
 from mate.align.relabel import relabel
 from mate.align.report import evaluate, left_right_cosines
+from mate.align.sampler import Sampler
 from mate.align.segmentation import merge_to_fit, uniform_boundaries
+from mate.align.stages import AlignStage, RetrievalStage
 from mate.errors import MateError
 from mate.files import atomic_path
-from mate.text.encoder import DEFAULT_MODEL, TextEncoder, Tokens
-from mate.text.split_cache import open_splitter
-from mate.text.tuning import Trained, tune
-from mate.text.vocabulary import MotionVocabulary, build_vocabulary
+from mate.text.encoder import DEFAULT_MODEL, TextEncoder
+from mate.text.vocabulary import build_vocabulary
 from mate.training import TrainConfig, TrainReport, mix_seed, train
-
-Negatives = Literal["absent", "all"]
-
-
-@dataclass(frozen=True)
-class AlignConfig:
-    """How words are aligned. "(paper)" marks what the paper states, everything else is ours.
-
-    Attributes:
-        retrieval_steps, retrieval_batch_size: of stage 1, and its motions a step. steps, batch_size: of stage 3.
-        lr: of the retrieval model. word_lr: of what stage 3 adds to it: Proj, attention, prototypes. rows_lr: of the word-embedding
-            rows. warmup: steps.
-        layers_lr: of the language model's later layers ("layers", "all"): low enough for fine-tuning them not to collapse.
-        lora_lr, lora_rank: of the low-rank additions ("lora").
-        omega_word: omega_1. omega_sentence: omega_2. (Both are in the paper, their values are not.)
-        tau: temperature of L_self and L_align. tau_sentence: of L_sent.
-        hint_dropout: share of the drawn words that must find their frames without the prior.
-        sentence_every: L_sent and L_rec are computed on every so many-th step of stage 3, as the language model is what costs time and
-            words are read without it; on every step where no criterion of words is in use.
-        negatives: of L_self and L_align: "absent", the words that are not in the word's stretch of the motion (ours), or "all" other
-            words (paper). Words of one stretch have the same frames to be read from: told apart, they have to look elsewhere.
-        words_per_motion: how many words w of a caption are drawn a step.
-        losses: the criteria in use (paper: all five); leaving some out gives the paper's ablation.
-        train: what of the language model moves: "rows" (paper) of the word-embedding table; "nothing", the control; and the paper's
-            other ablations, "layers" (all parameters but the table), "all" (rows and layers), "lora" (query and value projections).
-        rows: of words of several pieces: "pieces", the rows of their pieces, which other words share; "whole-words", a new token a word,
-            which starts as the mean of its pieces' rows.
-        prior, omega: kind (paper: "gaussian") and strength of the localization prior.
-        segmentation: "semantic" (paper) or "uniform" (control).
-        splitter: of captions into sub-texts: "rules" (ours), a file of ready splits, or "URL#MODEL", a language model behind an
-            OpenAI-compatible endpoint (the paper asks one). Answers are kept in `splits.jsonl` beside the data.
-        start: the output folder of another run on the same data, whose stages 1 and 2 are taken over: for variants of stage 3.
-        flip_sides: share of the training clips whose captions have left and right swapped, to measure what label noise does.
-        thin: word -> number of training clips whose captions may keep it, 0 holds it out (`mate.align.relabel.thin`).
-        max_seconds: longer clips with a single sub-text are cropped at random.
-        least_count: a motion word occurs in so many captions at least.
-        least_change: a row goes into the patch if it moved by at least this fraction of its own length.
-        spread: whether the patch also moves words that were in no caption, as their neighbours moved (`mate.text.spread`).
-        model: sizes of the retrieval model.
-        bf16: bfloat16 matrix products in the forward pass; losses, weights and optimiser stay in float32.
-        seed: of everything random. device: "cpu", "cuda", ...
-        max_minutes: the two training stages together end by the clock (shares as their steps).
-    """
-
-    retrieval_steps: int = 400
-    steps: int = 600
-    retrieval_batch_size: int = 64
-    batch_size: int = 64
-    lr: float = 3e-4
-    word_lr: float = 1e-3
-    rows_lr: float = 1e-3
-    layers_lr: float = 2e-5
-    lora_lr: float = 3e-4
-    lora_rank: int = 8
-    warmup: int = 50
-    omega_word: float = 1.0
-    omega_sentence: float = 1.0
-    tau: float = 0.1
-    tau_sentence: float = 0.07
-    hint_dropout: float = 0.5
-    sentence_every: int = 4
-    negatives: Negatives = "absent"
-    words_per_motion: int = 8
-    losses: tuple[str, ...] = ("rec", "self", "cross", "align", "sent")
-    train: Trained = "rows"
-    rows: RowKind = "pieces"
-    prior: PriorKind = "gaussian"
-    omega: float = 1.0
-    segmentation: str = "semantic"
-    splitter: str = "rules"
-    start: str | None = None
-    flip_sides: float = 0.0
-    thin: dict[str, int] = field(default_factory=dict)
-    max_seconds: float = 10.0
-    least_count: int = 1
-    least_change: float = 0.0
-    spread: bool = False
-    model: AlignerConfig = field(default_factory=AlignerConfig)
-    bf16: bool = True
-    seed: int = 0
-    device: str = "cpu"
-    max_minutes: float | None = None
-
 
 FROZEN = "frozen"  # the retrieval model after stage 1, in the output folder
 SEGMENTS = "segments.jsonl"
 SETTINGS = "align.json"
 REPORT = "report.json"
-CACHE_BYTES = 1 << 30  # motion features that a training stage keeps in memory
-LOSSES = ("rec", "self", "cross", "align", "sent")
-WORD_LOSSES = {"self", "cross", "align"}
 
 
 @dataclass(frozen=True)
@@ -141,282 +53,6 @@ class AlignResult:
     model: Path
     report: dict[str, Any]
     language_model: Path | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B clips with one caption each, and n words drawn from the captions.
-
-    Attributes:
-        features: (B, T, 263) raw, zero-padded. mask: (B, T). tokens: of the captions, or caption numbers where text is frozen.
-        together: (B, B) bool, text i fits motion j.
-        words: (n,) numbers in the vocabulary. motion: (n,) the clip of each.
-        start, end: (n,) segment of the word's sub-text in latent units.
-        sentences: whether L_sent and L_rec are computed.
-        hinted: (n,) bool, whether the prior helps the word to find its frames.
-        absent: (B, n) bool, the meaning of word j is not in motion b. same: (n, n) bool, words of one stem.
-        negative: (n, K) bool, the vocabulary's words that are not in the stretch of the motion that word i is about.
-    """
-
-    features: Tensor
-    mask: Tensor
-    ids: Tensor
-    text_mask: Tensor
-    captions: Tensor
-    together: Tensor
-    words: Tensor
-    motion: Tensor
-    start: Tensor
-    end: Tensor
-    sentences: bool
-    hinted: Tensor
-    absent: Tensor
-    same: Tensor
-    negative: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
-        tensors = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
-        return replace(self, **tensors)
-
-
-class Sampler:
-    """Batch number -> batch: a pure function of (seed, number), so that a resumed run sees what an uninterrupted one sees."""
-
-    def __init__(
-        self,
-        corpus: Corpus,
-        vocabulary: MotionVocabulary,
-        encoder: TextEncoder,
-        config: AlignConfig,
-        stage: str,
-        segments: dict[tuple[int, str], tuple[np.ndarray, list[list[int]]]] | None = None,
-    ) -> None:
-        self.corpus, self.vocabulary, self.config = corpus, vocabulary, config
-        self.sentence_every = config.sentence_every if WORD_LOSSES & set(config.losses) else 1
-        self.batch_size = config.retrieval_batch_size if stage == "retrieval" else config.batch_size
-        self.segments = segments or {}
-        self.seed = mix_seed(config.seed, stage) % 2**32
-        self.longest = round(config.max_seconds * config.model.fps)
-        self.lengths = [min(item.frames, self.longest) for item in corpus.items]
-        self.tokens = encoder.tokenize(corpus.captions, truncate=True)
-        self.pad_id = encoder.pad_id
-        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
-        self._cache: dict[int, np.ndarray] = {}
-        self._room = CACHE_BYTES
-        self.stem_ids = vocabulary.stem_ids
-        stems = dict(zip(vocabulary.stems, vocabulary.stem_ids.tolist(), strict=True))
-        count = int(self.stem_ids.max()) + 1
-        self.present = np.zeros((len(corpus), count), dtype=bool)  # [item, stem]
-        for row, found in zip(self.present, corpus.present_stems, strict=True):
-            row[[stems[name] for name in found if name in stems]] = True
-        self.found = [vocabulary.find(caption) for caption in corpus.captions]
-        # Rare words are drawn more often than they are written, frequent ones less: weight 1 / sqrt(count).
-        self.weights = 1.0 / np.sqrt(np.array(vocabulary.counts, dtype=np.float64))
-
-    def __call__(self, number: int) -> Batch:
-        corpus, generator = self.corpus, np.random.default_rng([self.seed, number])
-        chosen = self._items(number)
-        captions, features = [], []
-        for index in chosen:
-            item = corpus.items[index]
-            caption = item.captions[int(generator.integers(len(item.captions)))]
-            captions.append(caption)
-            motion = self._features(index)
-            if len(motion) > self.longest and caption not in corpus.sub_texts:
-                first = int(generator.integers(len(motion) - self.longest + 1))
-                motion = motion[first : first + self.longest]
-            features.append(motion)
-        lengths = torch.tensor([len(motion) for motion in features])
-        padded = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
-        for row, motion in zip(padded, features, strict=True):
-            row[: len(motion)] = torch.from_numpy(motion)
-        mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
-        numbers = torch.tensor([corpus.caption_number[caption] for caption in captions])
-        text_mask = self.tokens.mask[numbers.to(self.tokens.mask.device)].cpu()
-        width = int(text_mask.sum(1).max())
-        ids = self.tokens.ids[numbers.to(self.tokens.ids.device)].cpu()
-        words, motion_of, start, end, elsewhere = self._words(
-            chosen, captions, numbers.tolist(), lengths.tolist(), generator
-        )
-        present = self.present[np.asarray(chosen)]
-        stems = self.stem_ids[words]
-        foreign = torch.from_numpy(~present[motion_of.numpy()] | elsewhere)  # (n, stems)
-        return Batch(
-            features=padded,
-            mask=mask,
-            ids=ids[:, :width],
-            text_mask=text_mask[:, :width],
-            captions=numbers,
-            together=corpus.together(chosen, captions),
-            words=words,
-            motion=motion_of,
-            start=start,
-            end=end,
-            sentences=number % self.sentence_every == 0,
-            hinted=torch.from_numpy(generator.random(len(words)) >= self.config.hint_dropout),
-            absent=~torch.from_numpy(present)[:, stems],
-            same=stems[:, None] == stems[None],
-            negative=foreign[:, self.stem_ids],
-        )
-
-    def _features(self, index: int) -> np.ndarray:
-        """Raw features (T, 263); kept in memory as long as there is room."""
-        if index not in self._cache:
-            motion = np.array(self.corpus.features(index))
-            if self._room < motion.nbytes:
-                return motion
-            self._room -= motion.nbytes
-            self._cache[index] = motion
-        return self._cache[index]
-
-    def _items(self, number: int) -> list[int]:
-        size = min(self.batch_size, len(self.corpus))
-        per_epoch = -(-len(self.corpus) // size)
-        epoch = number // per_epoch
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, batches(self.lengths, size, self.seed, epoch))
-        return self._epoch[1][number % per_epoch].tolist()
-
-    def _words(
-        self,
-        chosen: list[int],
-        captions: list[str],
-        numbers: list[int],
-        lengths: list[int],
-        generator: np.random.Generator,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, np.ndarray]:
-        """Draws words from the captions; each with the segment of the sub-text that contains it, and the stems of other segments alone."""
-        rows: list[tuple[int, int, float, float]] = []
-        elsewhere: list[np.ndarray] = []
-        for place, (index, caption, number, length) in enumerate(zip(chosen, captions, numbers, lengths, strict=True)):
-            found = self.found[number]
-            if not found:
-                continue
-            weights = self.weights[[word for _, word in found]]
-            drawn = generator.choice(
-                len(found), min(self.config.words_per_motion, len(found)), replace=False, p=weights / weights.sum()
-            )
-            units = max(1, length // self.config.model.stride)
-            bounds = [self._bounds(index, caption, spoken.start, units) for spoken, _ in found]
-            stems = self.stem_ids[[word for _, word in found]].numpy()
-            for which in sorted(drawn.tolist()):
-                rows.append((found[which][1], place, *bounds[which]))
-                start, end = bounds[which]
-                own = np.array([first < end and last > start for first, last in bounds])
-                others = np.zeros(self.present.shape[1], dtype=bool)
-                others[stems[~own]] = True
-                others[stems[own]] = False
-                elsewhere.append(others)
-        if (
-            not rows
-        ):  # a batch without a single motion word: one dummy that no loss can use would be worse than an error
-            raise MateError("a whole batch of captions holds no motion word; check the captions of the data set")
-        columns = list(zip(*rows, strict=True))
-        return (
-            torch.tensor(columns[0]),
-            torch.tensor(columns[1]),
-            torch.tensor(columns[2]),
-            torch.tensor(columns[3]),
-            np.stack(elsewhere),
-        )
-
-    def _bounds(self, index: int, caption: str, offset: int, units: int) -> tuple[float, float]:
-        """The segment, in latent units, of the sub-text that contains the character `offset`: the whole clip where there is but one."""
-        known = self.segments.get((index, caption))
-        if known is None:
-            return 0.0, float(units)
-        boundaries, groups = known
-        parts = self.corpus.parts[caption]
-        own = next((part.order for part in parts if part.start <= offset < part.end), None)
-        place = next((n for n, group in enumerate(groups) if own in group), None)
-        return (0.0, float(units)) if place is None else (float(boundaries[place]), float(boundaries[place + 1]))
-
-
-class RetrievalStage(nn.Module):
-    """Stage 1: L_rec + omega_2 * L_sent with the language model frozen; its pooled vectors are computed once."""
-
-    def __init__(self, aligner: Aligner, pooled: Tensor, config: AlignConfig) -> None:
-        super().__init__()
-        self.aligner, self.config = aligner, config
-        self.pooled = pooled
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        features = self.aligner.normalize(batch.features) * batch.mask.unsqueeze(-1)
-        sequence, _, valid = self.aligner.motion(features, batch.mask)
-        text = self.aligner.project_text(self.pooled[batch.captions.to(self.pooled.device)].to(features.device))
-        return _sentence_terms(self.aligner, self.config, features, batch, sequence, valid, text)
-
-
-class AlignStage(nn.Module):
-    """Stage 3: L_all. Holds the trainable rows and the prototypes beside the retrieval model."""
-
-    def __init__(self, aligner: Aligner, vocabulary: MotionVocabulary, config: AlignConfig) -> None:
-        super().__init__()
-        self.aligner, self.config = aligner, config
-        self.prototypes = Prototypes(len(vocabulary), config.model.width, config.tau, config.seed)
-        self.encoder = aligner.text_encoder
-        self.tuned = tune(self.encoder, config.train, vocabulary.token_ids, config.lora_rank, config.seed)
-        self.rows, self.layers = self.tuned.rows, nn.ParameterList(self.tuned.layers)
-        longest = max(len(pieces) for pieces in vocabulary.pieces)
-        pieces = torch.zeros(len(vocabulary), longest, dtype=torch.long)
-        weights = torch.zeros(len(vocabulary), longest)
-        for number, own in enumerate(vocabulary.pieces):
-            pieces[number, : len(own)] = torch.tensor(own)
-            weights[number, : len(own)] = 1.0 / len(own)
-        self.register_buffer("pieces", pieces, persistent=False)
-        self.register_buffer("weights", weights, persistent=False)
-
-    def word_embeddings(self, words: Tensor) -> Tensor:
-        """WE(w) of vocabulary words (n,): the mean of their pieces' rows, (n, embedding_dim)."""
-        rows = self.encoder.embeddings(self.pieces[words])  # type: ignore[index]
-        return (rows * self.weights[words].unsqueeze(-1)).sum(1)  # type: ignore[index]
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        aligner, config = self.aligner, self.config
-        features = aligner.normalize(batch.features) * batch.mask.unsqueeze(-1)
-        sequence, frames, valid = aligner.motion(features, batch.mask)
-        terms: dict[str, Tensor] = {}
-        if batch.sentences:
-            tokens = Tokens(batch.ids, batch.text_mask, batch.ids)
-            text = aligner.project_text(self.encoder.forward_tokens(tokens).pooled)
-            terms = _sentence_terms(aligner, config, features, batch, sequence, valid, text)
-        if not WORD_LOSSES & set(config.losses):
-            return terms
-
-        words = aligner.word(self.word_embeddings(batch.words))  # Q = Proj(WE(w)), (n, D)
-        # Every word asks every motion: its own with its sub-text's prior, the others with none.
-        count, clips, units = len(words), len(frames), frames.shape[1]
-        own_motion = torch.arange(clips, device=words.device)[:, None] == batch.motion[None]  # (B, n)
-        hint = prior(batch.start, batch.end, units, config.prior) * batch.hinted.unsqueeze(-1)  # (n, U)
-        hints = torch.where(own_motion.unsqueeze(-1), hint, torch.zeros_like(hint))  # (B, n, U)
-        read, _ = aligner.attention(words.expand(clips, -1, -1), frames, valid, hints)  # (B, n, D)
-        own = read[batch.motion, torch.arange(count, device=words.device)]  # f^{m_i}_{w_i}, (n, D)
-
-        negative = batch.negative if config.negatives == "absent" else None
-        pairs = (
-            None if negative is None else negative[:, batch.words].T
-        )  # [i, j]: word i is not in what word j was read from
-        named: dict[str, Callable[[], Tensor]] = {
-            "self": lambda: self.prototypes(own, batch.words, negative),
-            "cross": lambda: cross_loss(own, read, batch.motion, batch.absent),
-            "align": lambda: align_loss(words, own, batch.same, config.tau, pairs),
-        }
-        return terms | {name: config.omega_word * term() for name, term in named.items() if name in config.losses}
-
-
-def _sentence_terms(
-    aligner: Aligner, config: AlignConfig, features: Tensor, batch: Batch, sequence: Tensor, valid: Tensor, text: Tensor
-) -> dict[str, Tensor]:
-    """L_rec and omega_2 * L_sent, where they are in use."""
-    terms: dict[str, Tensor] = {}
-    if "rec" in config.losses and aligner.decoder is not None:
-        decoded = aligner.decoder(sequence, valid)
-        frames = min(decoded.shape[1], features.shape[1])
-        terms["rec"] = reconstruction_loss(decoded[:, :frames], features[:, :frames], batch.mask[:, :frames])
-    if "sent" in config.losses:
-        terms["sent"] = config.omega_sentence * sentence_loss(text, sequence, batch.together, config.tau_sentence)
-    return terms
 
 
 def align(
@@ -441,7 +77,7 @@ def align(
         MateError: the data or the language model cannot be used, or `out` holds a run with other settings.
     """
     config = config or AlignConfig()
-    _check(config)
+    check(config)
     out = Path(out)
     corpus, relabelled = relabel(
         Corpus.open(data, "train", config.splitter), config.flip_sides, config.thin, config.seed
@@ -545,36 +181,6 @@ def align(
     with atomic_path(out / REPORT) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return AlignResult(out / "patch.safetensors", folder, report, tuned_folder)
-
-
-def _check(config: AlignConfig) -> None:
-    unknown = set(config.losses) - set(LOSSES)
-    if unknown or not {"self", "align", "sent"} & set(config.losses):
-        raise MateError(
-            f"got losses {', '.join(config.losses)}; expected some of {', '.join(LOSSES)}, with self, align or sent among them"
-        )
-    if "rec" in config.losses and not config.model.decoder_layers:
-        raise MateError(
-            "got the loss rec with decoder_layers 0; leave rec out of the losses, or give the decoder layers"
-        )
-    if config.segmentation not in ("semantic", "uniform"):
-        raise MateError(f"got segmentation {config.segmentation!r}, expected semantic or uniform")
-    if config.train not in get_args(Trained):
-        raise MateError(f"got train {config.train!r}, expected one of {', '.join(get_args(Trained))}")
-    if config.rows not in get_args(RowKind) or (config.rows == "whole-words" and config.train != "rows"):
-        raise MateError(
-            f"got rows {config.rows!r} with train {config.train!r}; expected one of {', '.join(get_args(RowKind))}, "
-            "and whole-words only where rows alone are trained"
-        )
-    if config.lora_rank < 1:
-        raise MateError(f"got lora_rank {config.lora_rank}, expected 1 or more")
-    if config.negatives not in get_args(Negatives):
-        raise MateError(f"got negatives {config.negatives!r}, expected one of {', '.join(get_args(Negatives))}")
-    if config.sentence_every < 1:
-        raise MateError(f"got sentence_every {config.sentence_every}, expected 1 or more")
-    open_splitter(config.splitter)
-    if min(config.retrieval_steps, config.steps) < 1 or min(config.retrieval_batch_size, config.batch_size) < 2:
-        raise MateError("alignment needs at least one step of each stage and a batch of two")
 
 
 def _jsonable(config: AlignConfig) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def align(
     """
     import torch
 
-    from mate.align.recipe import AlignConfig
+    from mate.align.config import AlignConfig
     from mate.align.recipe import align as run
     from mate.errors import MateError
 

@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.align.aligner import Scoring
-from mate.align.recipe import REPORT, AlignConfig
+from mate.align.config import AlignConfig
+from mate.align.recipe import REPORT
 from mate.errors import MateError
 from mate.evaluate.card import run_module, table, to_json, versions, write_text
 from mate.evaluate.metrics import interval
