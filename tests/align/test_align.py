@@ -75,6 +75,15 @@ def test_segments_are_written_and_near_the_truth(run: tuple[Path, AlignResult]) 
     assert all(0.8 < row["seconds"][1] < row["seconds"][2] - 0.3 for row in rows)
 
 
+def test_segments_are_those_of_every_clip_by_itself(run: tuple[Path, AlignResult], toy_set: Path) -> None:
+    """The recipe encodes shared sub-texts once and together; a clip alone gets the same boundaries and cosines."""
+    model, corpus = Aligner.from_pretrained(run[0] / "frozen"), Corpus.open([toy_set], "train")
+    for row in map(json.loads, (run[0] / "segments.jsonl").read_text().splitlines()):
+        [(units, cosines, groups)] = model.segments(np.asarray(corpus.features(row["item"])), [row["sub_texts"]])
+        assert (units.tolist(), groups) == (row["units"], row["groups"])
+        np.testing.assert_allclose(cosines, row["cosines"], atol=1e-4)
+
+
 def test_the_model_folder_comes_back(run: tuple[Path, AlignResult], toy_set: Path) -> None:
     model = Aligner.from_pretrained(run[1].model)
     assert model.config.language_model_patched and not model.training

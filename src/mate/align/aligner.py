@@ -3,7 +3,7 @@
 Shapes: B motions or texts, T frames, U = T // stride latent units, W words, C patch channels, D = width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -258,13 +258,17 @@ class Aligner(nn.Module):
 
     @torch.no_grad()
     def segments(
-        self, motion: np.ndarray, captions: Sequence[Sequence[str]]
+        self,
+        motion: np.ndarray,
+        captions: Sequence[Sequence[str]],
+        encode: Callable[[Sequence[str]], Tensor] | None = None,
     ) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
         """Segments one motion by the sub-texts of each of several captions.
 
         Args:
             motion: raw features (T, 263).
             captions: for each caption its sub-texts in order of time.
+            encode: texts -> f^t (N, D), where they are known already; None: `encode_text`.
 
         Returns:
             For each caption: boundaries (N + 1,) in latent units, cos(E_t(t_n), E_m(segment n)) (N,), and which sub-texts make
@@ -290,7 +294,7 @@ class Aligner(nn.Module):
             for parts, groups in zip(captions, merged, strict=True)
             for group in groups
         ]
-        encoded = self.encode_text(texts)
+        encoded = (encode or self.encode_text)(texts)
         results, first = [], 0
         for groups, minimum in zip(merged, minima, strict=True):
             boundaries, own = segment(encoded[first : first + len(groups)], crops, points, minimum)

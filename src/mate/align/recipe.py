@@ -10,7 +10,7 @@ The stages and the criteria are the paper's; every number in `mate.align.config.
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -281,8 +281,10 @@ def _segments(
             for number, item in enumerate(corpus.items)
             if (found_here := [caption for caption in item.captions if caption in corpus.sub_texts])
         ]
+        said = {text for *_, captions in several for caption in captions for text in corpus.sub_texts[caption]}
+        encode = _known_texts(aligner, said, config) if config.segmentation == "semantic" else None
         for number, item, captions in _shown(several, "segments", quiet):
-            results = _segment_item(aligner, corpus, config, number, captions)
+            results = _segment_item(aligner, corpus, config, number, captions, encode)
             for caption, (units, own, groups) in zip(captions, results, strict=True):
                 found[number, caption] = (units, groups)
                 row = {
@@ -319,13 +321,33 @@ def _shown(items: Sequence[Any], name: str, quiet: bool) -> Iterator[Any]:
         yield item
 
 
+def _known_texts(aligner: Aligner, texts: Collection[str], config: AlignConfig) -> Callable[[Sequence[str]], Tensor]:
+    """f^t of texts as a function, those of `texts` computed once and short ones together: captions share most of their sub-texts."""
+    ordered = sorted(texts, key=lambda text: (len(text), text))
+    known: dict[str, Tensor] = {}
+    for start in range(0, len(ordered), 64):
+        part = ordered[start : start + 64]
+        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+            known |= zip(part, aligner.encode_text(part), strict=True)
+
+    def encode(wanted: Sequence[str]) -> Tensor:
+        return torch.stack([known[text] if text in known else aligner.encode_text([text])[0] for text in wanted])
+
+    return encode
+
+
 def _segment_item(
-    aligner: Aligner, corpus: Corpus, config: AlignConfig, number: int, captions: list[str]
+    aligner: Aligner,
+    corpus: Corpus,
+    config: AlignConfig,
+    number: int,
+    captions: list[str],
+    encode: Callable[[Sequence[str]], Tensor] | None,
 ) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
     parts = [corpus.sub_texts[caption] for caption in captions]
-    if config.segmentation == "semantic":
+    if encode is not None:
         with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-            return aligner.segments(np.asarray(corpus.features(number)), parts)
+            return aligner.segments(np.asarray(corpus.features(number)), parts, encode)
     units = max(1, corpus.items[number].frames // config.model.stride)
     merged = [merge_to_fit([[n] for n in range(len(part))], units) for part in parts]
     return [
