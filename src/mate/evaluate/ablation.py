@@ -30,8 +30,8 @@ SEEDS = (0, 1, 2)
 SCORINGS: tuple[Scoring, ...] = ("localized", "sentence")
 EACH = 40  # minimal pairs of one fact, number of events and wording
 CLIPS = 150  # joined clips whose words are located
-# Against a default run: half the motions a step of stage 3.
-PRESET = AlignConfig(retrieval_steps=800, steps=600, batch_size=32)
+# Against a default run: two thirds of the steps of stage 3, and half the motions in each; stage 1 is longer, as it is shared.
+PRESET = AlignConfig(retrieval_steps=600, steps=400, batch_size=32)
 FEW = ("waves", "runs", "raises")  # words that decide many pairs and are frequent in training
 
 

@@ -193,14 +193,12 @@ def _count(texts: Sequence[str], encoder: TextEncoder, counts: Counter[str], pie
     ids, offsets = tokens.ids.tolist(), tokens.offsets.tolist()
     for text, row, spans in zip(texts, ids, offsets, strict=True):
         seen = set()
+        # Padding and special tokens have no characters: most of a batch's places, which no word has to look at.
+        said = [(piece, start, end) for piece, (start, end) in zip(row, spans, strict=True) if end > start]
         for word in words(text):
             if not is_motion_word(word.text):
                 continue
-            own = {
-                piece
-                for piece, (start, end) in zip(row, spans, strict=True)
-                if min(end, word.end) > max(start, word.start)
-            }
+            own = {piece for piece, start, end in said if start < word.end and end > word.start}
             if own:
                 pieces.setdefault(word.text, set()).update(own)
                 seen.add(word.text)
