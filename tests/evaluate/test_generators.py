@@ -18,7 +18,7 @@ from mate.data.build import write_dataset
 from mate.data.dataset import Caption, Sample
 from mate.errors import MateError
 from mate.evaluate import generators, protocol
-from mate.evaluate.generator_table import counts, flips, paired, read_rows, to_html, to_markdown
+from mate.evaluate.generator_table import asked_of, counts, flips, paired, read_rows, to_html, to_markdown
 from mate.evaluate.generators import Plan, Row, rows, run
 from mate.evaluate.judge import Claim
 from mate.evaluate.row import Measure, by_sub_texts, events_of, part_of, read_asked, share
@@ -205,7 +205,7 @@ def made_up(encoder: str, seed: int, single: str, fid: float) -> dict:
     part = {"answers": "10?1", "real": "1111", "R@1": {"words": 0.5}}
     own = {
         "sha256": "s", "clips": 4, "evaluators": {"words": "e"}, "figures": figures, "parts": {"takes": part},
-        "by_sub_texts": {"joined": {"answers": "01", "real": "11"}},
+        "by_sub_texts": {"joined": {"answers": "01" * 10, "real": "1" * 20}, "few": {"answers": "0", "real": "1"}},
     }  # fmt: skip
     return {
         "card": generators.KIND, "generator": "momask", "encoder": encoder, "seed": seed,
@@ -227,7 +227,10 @@ def test_figures_follow_from_the_answers(tmp_path: Path) -> None:
     assert differences == pytest.approx([-0.1] * 3)
     assert flips(cards, key, column) == pytest.approx(0.5, abs=0.03), "two of four prompts moved, both up: p is 2 / 4"
     assert "| 4 x takes | 100.0 | 66.7 ± 0.0 | 66.7 ± 0.0 |" in to_markdown(cards), "what cannot be told does not count"
-    assert "| 2 x joined, by sub-texts | 100.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |" in to_markdown(cards)
+    assert "| 20 x joined, by sub-texts | 100.0 | 50.0 ± 0.0 | 50.0 ± 0.0 |" in to_markdown(cards)
+    assert "few, by sub-texts" not in to_markdown(cards)
+    once = asked_of(cards["momask", "patch"][0])["everything, read as one"]
+    assert once == "1111" + "1111" + "10?1", "single events in both wordings and the set; nothing twice"
     assert np.isnan(share("??-"))
     odd = made_up("patch", 3, "1111", 0.2)
     odd["settings"] = {**odd["settings"], "preset": "laptop"}

@@ -21,6 +21,8 @@ from mate.evaluate.metrics import interval
 from mate.evaluate.protocol import BETTER
 from mate.evaluate.row import FIGURES, share
 
+EVERYTHING = "everything, read as one"
+FEWEST = 20  # prompts of a part that is shown apart when it is made by sub-texts
 MARK = 0.80  # of single events in training wordings, for the frozen text encoder
 ARROWS = {1: "↑", -1: "↓", 0: "→"}
 Cards = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
@@ -60,21 +62,27 @@ def _alike(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def asked_of(card: Mapping[str, Any]) -> dict[str, str]:
-    """What the judge was asked, in order: name of a column -> answers."""
+    """What the judge was asked, in order: name of a column -> answers. First everything that was asked once, together."""
     measured = card["measured"]
     columns = {
         f"single events, {wording} wordings": "".join(own.values())
         for wording, own in measured.get("single_events", {}).get("answers", {}).items()
     }
     for own in measured["sets"].values():
-        columns |= {name: part["answers"] for name, part in parts_of(own).items() if set(part["answers"]) - {"-"}}
-    return columns
+        columns |= {name: part["answers"] for name, part in own["parts"].items() if set(part["answers"]) - {"-"}}
+    if not columns:
+        return {}
+    again = {name: part["answers"] for own in measured["sets"].values() for name, part in again_of(own).items()}
+    return {EVERYTHING: "".join(columns.values()), **columns, **again}
 
 
-def parts_of(measured_set: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Column -> the judge's answers, also about the captions that were made by sub-texts."""
-    again = {f"{name}, by sub-texts": part for name, part in measured_set["by_sub_texts"].items()}
-    return {**measured_set["parts"], **again}
+def again_of(measured_set: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Column -> the judge's answers about captions that were also made by sub-texts; parts with few of them are left to the JSON."""
+    return {
+        f"{name}, by sub-texts": part
+        for name, part in measured_set["by_sub_texts"].items()
+        if len(part["answers"]) >= FEWEST
+    }
 
 
 def counts(cards: Cards, generator: str) -> tuple[float, bool] | None:
@@ -154,7 +162,9 @@ def _cell(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
 def _judged(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
     first = cards[keys[0]][0]
     real = {
-        name: share(part["real"]) for own in first["measured"]["sets"].values() for name, part in parts_of(own).items()
+        name: share(part["real"])
+        for own in first["measured"]["sets"].values()
+        for name, part in {**own["parts"], **again_of(own)}.items()
     }
     rows = [
         [f"{len(answers)} x {column}", _cell([100 * real.get(column, float("nan"))], digits=1)]
