@@ -21,7 +21,7 @@ from mate.motion.skeleton import HEAD
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-FRESH = "get a fresh copy"
+_FRESH = "get a fresh copy"
 _LONGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 
@@ -127,7 +127,7 @@ def _folder(path: Path) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    config = read_object(path / CONFIG, FRESH)
+    config = read_object(path / CONFIG, _FRESH)
     tensors, _ = safetensors_header(path / WEIGHTS)
     hashes = config.pop("sha256", {})
     files = [file for file in path.iterdir() if file.is_file()]
@@ -185,7 +185,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _dataset(path: Path) -> dict[str, Any]:
-    description = read_object(path / "dataset.json", FRESH) if (path / "dataset.json").is_file() else {}
+    description = read_object(path / "dataset.json", _FRESH) if (path / "dataset.json").is_file() else {}
     splits = {
         split: len((path / f"{split}.txt").read_text(encoding="utf-8").split())
         for split in ("train", "val", "test")

@@ -251,10 +251,10 @@ def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
     )
 
 
-def _pooled(language: TextEncoder, captions: list[str], config: AlignConfig) -> Tensor:
-    """The frozen language model's pooled vectors of all captions, (number of captions, D), short ones together."""
+def _pooled(language: TextEncoder, texts: list[str], config: AlignConfig, truncate: bool = True) -> Tensor:
+    """The language model's pooled vectors of texts, (number of texts, D), short ones together."""
     with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
-        return language.pooled(captions, batch_size=64)
+        return language.pooled(texts, batch_size=64, truncate=truncate)
 
 
 def _segments(
@@ -323,12 +323,10 @@ def _shown(items: Sequence[Any], name: str, quiet: bool) -> Iterator[Any]:
 
 def _known_texts(aligner: Aligner, texts: Collection[str], config: AlignConfig) -> Callable[[Sequence[str]], Tensor]:
     """f^t of texts as a function, those of `texts` computed once and short ones together: captions share most of their sub-texts."""
-    ordered = sorted(texts, key=lambda text: (len(text), text))
-    known: dict[str, Tensor] = {}
-    for start in range(0, len(ordered), 64):
-        part = ordered[start : start + 64]
-        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-            known |= zip(part, aligner.encode_text(part), strict=True)
+    ordered = sorted(texts)
+    pooled = _pooled(aligner.text_encoder, ordered, config, truncate=False).to(aligner.device)
+    with torch.no_grad(), torch.autocast(aligner.device.type, torch.bfloat16, enabled=config.bf16):
+        known = dict(zip(ordered, aligner.project_text(pooled), strict=True))
 
     def encode(wanted: Sequence[str]) -> Tensor:
         return torch.stack([known[text] if text in known else aligner.encode_text([text])[0] for text in wanted])

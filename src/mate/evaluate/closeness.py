@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mate.evaluate.metrics import evenly
 from mate.motion.kinematics import body_frame
 from mate.motion.retarget import face_forward, heading, resample, start_at_origin
 
@@ -33,9 +34,7 @@ def diversity(motions: Sequence[np.ndarray], most: int = 16) -> float | None:
     """
     if len(motions) < 2:
         return None
-    if len(motions) > most:
-        motions = [motions[i] for i in np.linspace(0, len(motions) - 1, most).round().astype(int)]
-    aligned = [start_at_origin(face_forward(motion)) for motion in motions]
+    aligned = [start_at_origin(face_forward(motions[number])) for number in evenly(len(motions), most)]
     distances = []
     for i, a in enumerate(aligned):
         for b in aligned[i + 1 :]:

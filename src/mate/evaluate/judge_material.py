@@ -13,6 +13,7 @@ import numpy as np
 from mate.errors import MateError
 from mate.evaluate.judge import Claim, measured
 from mate.evaluate.judge_truth import CONTENTS, claim_of_event, claims_of_event, claims_of_labels, flips, strangers
+from mate.evaluate.metrics import evenly
 from mate.motion.kinematics_tracks import Tracks
 
 FPS = 20.0
@@ -64,7 +65,7 @@ def procedural(folder: Path, clips: int, cross: int = 0, split: str = "") -> Ite
     lines = [line for line in lines if not split or line.get("split") == split]
     if not lines:
         raise MateError(f"{folder}: no clip with a program in meta.jsonl; expected a set of `mate prepare kinwords`")
-    chosen = [lines[i] for i in np.unique(np.linspace(0, len(lines) - 1, min(clips, len(lines))).round().astype(int))]
+    chosen = [lines[i] for i in evenly(len(lines), clips)]
     for number, line in enumerate(chosen):
         whole = measured(_joints(folder, line["name"]), FPS)
         for event in line["program"]["events"]:

@@ -20,6 +20,7 @@ from mate.evaluate.judge import WORDS, Claim, judge, measured
 from mate.evaluate.judge_limits import LIMITS, Answer
 from mate.evaluate.judge_material import FPS, Item, cmu_index, labelled, mocap_contents, procedural
 from mate.evaluate.judge_truth import PLAIN
+from mate.evaluate.metrics import evenly
 from mate.motion.retarget import mirror, rotate_about_y
 
 PROTOCOL = "mate-judge-1"
@@ -160,8 +161,7 @@ def some_motions(folders: Iterable[Path | None], each: int) -> list[np.ndarray]:
     for folder in folders:
         if folder is not None:
             paths = sorted((folder / "new_joints").glob("[!M]*.npy"))
-            picked = np.unique(np.linspace(0, len(paths) - 1, min(each, len(paths))).round().astype(int))
-            found += [np.load(paths[number], allow_pickle=False) for number in picked]
+            found += [np.load(paths[number], allow_pickle=False) for number in evenly(len(paths), each)]
     return found
 
 

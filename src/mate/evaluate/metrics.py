@@ -229,6 +229,11 @@ def _check_pool(text: np.ndarray, motion: np.ndarray, pool: int, top: int) -> tu
     return a, b
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers 0 ... count - 1, evenly spread, ascending; all where there are not more."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
+
+
 def pools(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
     """Samples shuffled into pools of `size`, (count // size, size) indices; what is left over is in none.
 

@@ -22,6 +22,7 @@ from mate.evaluate.evaluators import Evaluator
 from mate.evaluate.judge import judge_events, measured
 from mate.evaluate.judge_limits import Answer
 from mate.evaluate.judge_truth import CONTENTS, claim_of_event
+from mate.evaluate.metrics import evenly
 from mate.evaluate.obedience import judge_all
 from mate.evaluate.probes import builtin_prompts, prompts_hash
 from mate.evaluate.protocol import Plan, plan
@@ -84,9 +85,8 @@ def read_asked(folder: Path, most: int) -> list[Asked]:
     metas = dict(zip(dataset.names, dataset.meta, strict=True))
     clips = read_clips(folder, "test", plan(PROTOCOL, float(facts["fps"]), 1).span())
     own = [clip for clip in clips if "mirror_of" not in metas[clip.key.partition("/")[0]]]
-    places = np.unique(np.linspace(0, len(own) - 1, min(most, len(own))).round().astype(int))
     asked = []
-    for turn, place in enumerate(places):
+    for turn, place in enumerate(evenly(len(own), most)):
         clip, meta = own[place], metas[own[place].key.partition("/")[0]]
         wanted = ("seen", "unseen")[turn % 2]
         first = clip.kinds.index(wanted) if wanted in clip.kinds else 0
@@ -205,9 +205,7 @@ def by_sub_texts(generator: Any, asked: Sequence[Asked], most: int, settings: Pl
         return {}
     maker = BySubTexts(generator)
     several = [one for one in asked if one.events and len(maker.parts(one.clip.captions[0].text)) > 1]
-    chosen = [
-        several[n] for n in np.unique(np.linspace(0, len(several) - 1, min(most, len(several))).round().astype(int))
-    ]
+    chosen = [several[n] for n in evenly(len(several), most)]
     if not chosen:
         return {}
     made = sampled(maker, [one.clip for one in chosen], settings, {}).made[0]

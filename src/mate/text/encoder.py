@@ -302,17 +302,20 @@ class TextEncoder:
         )
 
     @torch.no_grad()  # not inference mode: what comes of it may take part in training
-    def pooled(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-        """The pooled vectors of many texts, (M, D) float32 on the CPU; short and long ones are encoded apart, over-long ones cut.
+    def pooled(self, texts: Sequence[str], batch_size: int = 256, truncate: bool = True) -> Tensor:
+        """The pooled vectors of many texts, (M, D) float32 on the CPU; short and long ones are encoded apart.
+
+        Args:
+            truncate: as for `tokenize`.
 
         Raises:
-            MateError: no texts, or an empty one.
+            MateError: as `tokenize`.
         """
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
         found = torch.empty(len(order), self.dim)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
-            found[part] = self.encode([texts[n] for n in part], batch_size, truncate=True).pooled.float().cpu()
+            found[part] = self.encode([texts[n] for n in part], batch_size, truncate).pooled.float().cpu()
         return found
 
     def word_features(self, texts: Sequence[str], truncate: bool = False) -> WordFeatures:

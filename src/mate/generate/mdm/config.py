@@ -153,7 +153,7 @@ _MDM = MDMConfig(train_denoiser=_PAPER_TRAINING, train_length=TrainConfig(steps=
 PRESETS: dict[str, MDMConfig] = {
     # Trains within the hour on two CPU cores.
     "laptop": _LAPTOP,
-    # A row of the table of generators (`mate train table`): about ten minutes on one core.
+    # A row of the table of generators (`mate train table`): about a quarter of an hour on one core.
     "table": replace(
         _LAPTOP,
         denoiser=replace(_LAPTOP.denoiser, layers=4),

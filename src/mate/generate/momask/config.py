@@ -275,7 +275,7 @@ PRESETS: dict[str, MoMaskConfig] = {
         _LAPTOP,
         masked=TransformerConfig(width=160, layers=5, heads=4, ff=480, dropout=0.1, code_dim=128, text=_LAPTOP_TEXT),
     ),
-    # A row of the table of generators (`mate train table`): about ten minutes on one core, beside the tokeniser, which its rows share.
+    # A row of the table of generators (`mate train table`): a quarter of an hour on one core, beside the tokeniser its rows share.
     "table": replace(
         _LAPTOP,
         quantizer=QuantizerConfig(dim=128, layers=4),
