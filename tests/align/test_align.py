@@ -21,6 +21,8 @@ from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
 from mate.text.vocabulary import build_vocabulary
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = AlignerConfig(
     width=32,
     layers=2,
@@ -103,8 +105,6 @@ def test_the_model_folder_comes_back(run: tuple[Path, AlignResult], toy_set: Pat
 
 
 def test_a_tampered_model_is_refused(run: tuple[Path, AlignResult], tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "model"
     shutil.copytree(run[1].model, copy)
     content = bytearray((copy / "patch.safetensors").read_bytes())

@@ -65,6 +65,23 @@ def test_cross_loss_uses_sound_negatives_only() -> None:
     assert float(cross_loss(own, elsewhere, motion, torch.zeros(clips, count, dtype=torch.bool))) == 0.0
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_the_gradient_of_cross_loss_is_the_same_every_time() -> None:
+    """Many words of one motion: their gradients add up in one place, and threads must not race for it."""
+    torch.manual_seed(0)
+    own, elsewhere, motion = torch.randn(96, 64), torch.randn(4, 96, 64), torch.randint(4, (96,))
+    absent = torch.rand(4, 96) > 0.5
+
+    def gradient() -> torch.Tensor:
+        read = elsewhere.clone().requires_grad_()
+        cross_loss(own, read, motion, absent).backward()
+        assert read.grad is not None
+        return read.grad
+
+    first = gradient()
+    assert first.any() and all(torch.equal(gradient(), first) for _ in range(5))
+
+
 def test_one_positive_is_the_usual_infonce() -> None:
     torch.manual_seed(0)
     text, motion, tau = torch.randn(6, 8), torch.randn(6, 8), 0.1

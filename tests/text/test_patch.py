@@ -162,6 +162,23 @@ def test_only_the_chosen_rows_train(kind: str, tiny: dict[str, Path]) -> None:
     torch.testing.assert_close(encoder.encode(TEXTS).pooled, trained, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_the_gradient_of_rows_is_the_same_every_time() -> None:
+    """A word that many captions hold gets its gradient from many places, and threads must not race for it."""
+    torch.manual_seed(0)
+    rows = SparseRows(nn.Embedding(6, 64), torch.tensor([1, 4]))
+    ids, weight = torch.randint(6, (40, 32)), torch.randn(40, 32, 64)
+
+    def gradient() -> torch.Tensor:
+        rows.zero_grad()
+        (rows(ids) * weight).sum().backward()
+        assert rows.delta.grad is not None
+        return rows.delta.grad.clone()
+
+    first = gradient()
+    assert first.any() and all(torch.equal(gradient(), first) for _ in range(5))
+
+
 def test_sparse_rows_refuse_unknown_ids_and_take_none() -> None:
     base = nn.Embedding(6, 3)
     with pytest.raises(MateError, match=r"expected 0\.\.5"):

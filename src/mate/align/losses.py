@@ -47,7 +47,9 @@ def cross_loss(own: Tensor, elsewhere: Tensor, motion: Tensor, absent: Tensor) -
     """
     own, elsewhere = F.normalize(own.float(), dim=-1), F.normalize(elsewhere.float(), dim=-1)
     with torch.autocast(own.device.type, enabled=False):
-        in_own = torch.einsum("id,ijd->ij", own, elsewhere[motion]).abs()  # word j read in the motion of word i
+        # Word j read in the motion of word i, picked from all motions: the gradient of elsewhere[motion] would be added up in any
+        # order on several threads, and that tensor would have n^2 D numbers.
+        in_own = torch.einsum("id,bjd->ibj", own, elsewhere)[torch.arange(len(own), device=own.device), motion].abs()
         in_other = torch.einsum("id,bid->ib", own, elsewhere).abs()  # word i read in motion b
     return _mean(in_own, absent[motion]) + _mean(in_other, absent.T)
 

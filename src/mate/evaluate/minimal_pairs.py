@@ -10,7 +10,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +296,7 @@ class ContentMakers(Makers):
     dataset: MotionTextDataset
     named: Sequence[tuple[str, ...]]
 
-    @property
+    @cached_property
     def present(self) -> frozenset[str]:
         return frozenset(content for contents in self.named for content in contents)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mate.errors import MateError
 from mate.files import atomic_path
@@ -357,10 +358,13 @@ class SparseRows(nn.Module):
         """ids (...) -> embeddings (..., D)."""
         position = self.index[ids]
         moves = (position < len(self.delta)).unsqueeze(-1)
-        # Indexing the K rows only (clamped, then masked): no V x D tensor appears in the graph.
-        moved = self.delta[position.clamp(max=max(len(self.delta) - 1, 0))] if len(self.delta) else 0.0
         base = self.base(ids)
-        return base + torch.where(moves, moved, torch.zeros_like(base)) if len(self.delta) else base
+        if not len(self.delta):
+            return base
+        # The K rows only (clamped, then masked): no V x D tensor appears in the graph. Not by indexing: on several threads its
+        # gradient is added up in any order.
+        moved = F.embedding(position.clamp(max=len(self.delta) - 1), self.delta)
+        return base + torch.where(moves, moved, torch.zeros_like(base))
 
     def rows(self) -> Tensor:
         """The new values of the rows that move, (K, D)."""
