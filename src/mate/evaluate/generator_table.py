@@ -1,6 +1,6 @@
 """The rows of `mate.evaluate.generators` as tables: means over seeds, differences from the frozen text encoder, words; and their plot.
 
-    python -m mate.evaluate.generator_table results/generators
+    python -m mate.evaluate.generator_table results/generators --html table.html
 
 ± is half of Student's 95 % interval over seeds. A difference is paired: the same seed, and for the judge's answers also the same prompt.
 Rows of a kind of generator count only where it does at least 80 % of the single events with the frozen text encoder.
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.evaluate.card import run_module, table
+from mate.evaluate.card import run_module, table, write_text
 from mate.evaluate.compare import sign_flip
 from mate.evaluate.generators import ENCODERS, GENERATORS, read_row
 from mate.evaluate.metrics import interval
@@ -267,7 +267,7 @@ def _words(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def to_html(cards: Cards) -> str:
-    """A self-contained page: the paired differences of what the judge finds, with their intervals over seeds, a plot for each generator.
+    """A self-contained page: paired differences of what the judge finds and of R@1, with their intervals over seeds, by generator.
 
     Raises:
         MateError: no row to compare with a frozen one.
@@ -281,28 +281,41 @@ def to_html(cards: Cards) -> str:
         raise MateError(
             "no frozen row with another one beside it that the judge was asked about: there is nothing to plot"
         )
-    figure: Any = make_subplots(rows=len(kinds), cols=1, subplot_titles=kinds, vertical_spacing=0.2 / len(kinds))
+    columns = ("what the judge finds", "R@1")
+    titles = [f"{kind}: {column}" for kind in kinds for column in columns]
+    figure: Any = make_subplots(
+        len(kinds), len(columns), subplot_titles=titles, horizontal_spacing=0.28, vertical_spacing=0.2 / len(kinds)
+    )
     for place, kind in enumerate(kinds, start=1):
         keys = [key for key in cards if key[0] == kind]
-        judged = [(what, differences) for what, differences, asked in _compared(cards, keys) if asked][::-1]
-        for number, key in enumerate(key for key in keys if key[1] != "frozen"):
-            found = [(what, interval(np.array(own[key]))) for what, own in judged if own[key]]
-            figure.add_trace(
-                go.Scatter(
-                    x=[mean for _, (mean, _) in found],
-                    y=[what for what, _ in found],
-                    error_x={"type": "data", "array": [half for _, (_, half) in found]},
-                    mode="markers",
-                    marker={"size": 9, "color": ("#3a7abe", "#e87e3a")[number % 2]},
-                    name=f"{kind}, {key[1]}",
-                ),
-                row=place,
-                col=1,
-            )
-        figure.add_vline(x=0, line_width=1, line_color="grey", row=place, col=1)
-    figure.update_xaxes(title_text="percentage points more than with the frozen text encoder", row=len(kinds), col=1)
+        compared = _compared(cards, keys)[::-1]
+        judged = [(what, differences, 1.0) for what, differences, asked in compared if asked]
+        recalled = [
+            (what.removeprefix("R@1 ↑, ").replace("`", ""), differences, 100.0)
+            for what, differences, _ in compared
+            if what.startswith("R@1")
+        ]
+        for column, lines in enumerate((judged, recalled), start=1):
+            for number, key in enumerate(key for key in keys if key[1] != "frozen"):
+                found = [(what, interval(points * np.array(own[key]))) for what, own, points in lines if own[key]]
+                figure.add_trace(
+                    go.Scatter(
+                        x=[mean for _, (mean, _) in found],
+                        y=[what for what, _ in found],
+                        error_x={"type": "data", "array": [half for _, (_, half) in found]},
+                        mode="markers",
+                        marker={"size": 9, "color": ("#3a7abe", "#e87e3a")[number % 2]},
+                        name=key[1],
+                        legendgroup=key[1],
+                        showlegend=place == column == 1,
+                    ),
+                    row=place,
+                    col=column,
+                )
+            figure.add_vline(x=0, line_width=1, line_color="grey", row=place, col=column)
+            figure.update_xaxes(title_text="percentage points more", row=place, col=column)
     figure.update_layout(
-        title="What the judge finds, with motion-aligned words against without",
+        title="Motion-aligned words against the frozen text encoder, paired by seed; 95 % intervals over seeds",
         height=200 + 420 * len(kinds),
         template="plotly_white",
     )
@@ -315,8 +328,12 @@ def main() -> None:
 
     def show(
         rows: Annotated[list[Path], typer.Argument(help="Rows of `mate train table`, or folders of them.")],
+        html: Annotated[Path | None, typer.Option(help="Write the plots there, too.")] = None,
     ) -> None:
-        print(to_markdown(read_rows(rows)))
+        cards = read_rows(rows)
+        print(to_markdown(cards))
+        if html is not None:
+            write_text(html, to_html(cards))
 
     run_module(show)
 
