@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,23 +29,25 @@ def repository() -> Path:
     return REPOSITORY
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """For modules that compare bits: how many threads a matrix product gets may depend on the machine's load."""
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For modules that compare bits: how many threads a matrix product gets may depend on the machine's load."""
+    with _threads(1):
+        yield
 
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     """For tests of what must not depend on the order in which threads add up."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with _threads(2):
+        yield

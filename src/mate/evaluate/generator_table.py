@@ -21,6 +21,7 @@ from mate.evaluate.metrics import interval
 from mate.evaluate.protocol import BETTER
 from mate.evaluate.row import FIGURES, share
 
+JUDGED = "what the judge finds"
 EVERYTHING = "everything, read as one"
 FEWEST = 20  # prompts of a part that is shown apart when it is made by sub-texts
 MARK = 0.80  # of single events in training wordings, for the frozen text encoder
@@ -199,13 +200,13 @@ def _figures(cards: Cards, keys: Sequence[tuple[str, str]], name: str) -> list[s
 
 def _compared(
     cards: Cards, keys: Sequence[tuple[str, str]]
-) -> list[tuple[str, dict[tuple[str, str], list[float]], bool]]:
-    """(what, differences by row, judged?) of all figures that are compared."""
+) -> list[tuple[str, str, dict[tuple[str, str], list[float]]]]:
+    """(figure, of what, differences by row) of all that is compared; the figure JUDGED is in percentage points."""
     others = [key for key in keys if key[1] != "frozen"]
     found = []
     for column in asked_of(cards[keys[0]][0]):
         differences = {key: paired(cards, key, lambda card, c=column: 100 * share(asked_of(card)[c])) for key in others}
-        found.append((column, differences, True))
+        found.append((JUDGED, column, differences))
     for name, own in cards[keys[0]][0]["measured"]["sets"].items():
         for evaluator in own["figures"]:
             for figure in ("R@1", "FID", "MM-Dist"):
@@ -214,7 +215,7 @@ def _compared(
                     return card["measured"]["sets"][where[0]]["figures"][where[1]]["made"][where[2]]
 
                 differences = {key: paired(cards, key, value) for key in others}
-                found.append((f"{figure} {ARROWS[BETTER[figure]]}, {name}, `{evaluator}`", differences, False))
+                found.append((figure, f"{name}, `{evaluator}`", differences))
     return found
 
 
@@ -223,13 +224,13 @@ def _differences(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
     if not others or (keys[0][0], "frozen") not in cards:
         return []
     rows = []
-    for what, differences, judged in _compared(cards, keys):
-        cells = []
+    for figure, what, differences in _compared(cards, keys):
+        judged, cells = figure == JUDGED, []
         for key in others:
             cell = _cell(differences[key], digits=1 if judged else 3, sign="+")
             p = flips(cards, key, what) if judged else None
             cells.append(cell + (f" (p {p:.4f})" if p is not None else ""))
-        rows.append([what, *cells])
+        rows.append([what if judged else f"{figure} {ARROWS[BETTER[figure]]}, {what}", *cells])
     note = "Differences from frozen, paired by seed (± over seeds); p: sign flips over prompts, of each one's mean over seeds."
     return [note, "", *table(["", *(encoder for _, encoder in others)], rows), ""]
 
@@ -281,7 +282,7 @@ def to_html(cards: Cards) -> str:
         raise MateError(
             "no frozen row with another one beside it that the judge was asked about: there is nothing to plot"
         )
-    columns = ("what the judge finds", "R@1")
+    columns = {JUDGED: 1.0, "R@1": 100.0}  # to percentage points
     titles = [f"{kind}: {column}" for kind in kinds for column in columns]
     figure: Any = make_subplots(
         len(kinds), len(columns), subplot_titles=titles, horizontal_spacing=0.28, vertical_spacing=0.2 / len(kinds)
@@ -289,15 +290,10 @@ def to_html(cards: Cards) -> str:
     for place, kind in enumerate(kinds, start=1):
         keys = [key for key in cards if key[0] == kind]
         compared = _compared(cards, keys)[::-1]
-        judged = [(what, differences, 1.0) for what, differences, asked in compared if asked]
-        recalled = [
-            (what.removeprefix("R@1 ↑, ").replace("`", ""), differences, 100.0)
-            for what, differences, _ in compared
-            if what.startswith("R@1")
-        ]
-        for column, lines in enumerate((judged, recalled), start=1):
+        for column, (wanted, points) in enumerate(columns.items(), start=1):
+            lines = [(what.replace("`", ""), differences) for name, what, differences in compared if name == wanted]
             for number, key in enumerate(key for key in keys if key[1] != "frozen"):
-                found = [(what, interval(points * np.array(own[key]))) for what, own, points in lines if own[key]]
+                found = [(what, interval(points * np.array(own[key]))) for what, own in lines if own[key]]
                 figure.add_trace(
                     go.Scatter(
                         x=[mean for _, (mean, _) in found],
