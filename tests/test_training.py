@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mate.errors import MateError
-from mate.training import TrainConfig, lr_factor, mix_seed, train
+from mate.training import TrainConfig, autocast, lr_factor, mix_seed, train
 
 CONFIG = TrainConfig(steps=12, lr=1e-2, warmup=3, ema=0.9, weight_decay=0.1, log_steps=4)
 
@@ -120,6 +120,21 @@ def test_bfloat16_keeps_weights_in_float32(tmp_path: Path) -> None:
     module = net()
     train(module, batch, loss, tmp_path, replace(CONFIG, bf16=True), quiet=True)
     assert all(p.dtype == torch.float32 for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    "found", [{"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}, {"avx512_bf16": False, "avx2": True}, {}]
+)
+def test_bfloat16_only_where_the_processor_computes_in_it(
+    found: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    native = any(value for name, value in found.items() if name.endswith("bf16"))
+    linear, x = nn.Linear(4, 4), torch.ones(2, 4)
+    with autocast("cpu", True):
+        assert linear(x).dtype == (torch.bfloat16 if native else torch.float32)
+    with autocast("cpu", False):
+        assert linear(x).dtype == torch.float32
 
 
 def test_seeds_differ() -> None:

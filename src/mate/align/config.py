@@ -50,7 +50,7 @@ class AlignConfig:
         least_change: a row goes into the patch if it moved by at least this fraction of its own length.
         spread: whether the patch also moves words that were in no caption, as their neighbours moved (`mate.text.spread`).
         model: sizes of the retrieval model.
-        bf16: bfloat16 matrix products in the forward pass; losses, weights and optimiser stay in float32.
+        bf16: bfloat16 matrix products in the forward pass, where the processor has them; losses, weights and optimiser stay in float32.
         seed: of everything random. device: "cpu", "cuda", ...
         max_minutes: the two training stages together end by the clock (shares as their steps).
     """

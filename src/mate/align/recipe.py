@@ -32,7 +32,7 @@ from mate.errors import MateError
 from mate.files import atomic_path
 from mate.text.encoder import DEFAULT_MODEL, TextEncoder
 from mate.text.vocabulary import build_vocabulary
-from mate.training import TrainConfig, TrainReport, mix_seed, train
+from mate.training import TrainConfig, TrainReport, autocast, mix_seed, train
 
 FROZEN = "frozen"  # the retrieval model after stage 1, in the output folder
 SEGMENTS = "segments.jsonl"
@@ -253,7 +253,7 @@ def _train_config(config: AlignConfig, steps: int, share: float) -> TrainConfig:
 
 def _pooled(language: TextEncoder, texts: list[str], config: AlignConfig, truncate: bool = True) -> Tensor:
     """The language model's pooled vectors of texts, (number of texts, D), short ones together."""
-    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
+    with autocast(config.device, config.bf16):
         return language.pooled(texts, batch_size=64, truncate=truncate)
 
 
@@ -325,7 +325,7 @@ def _known_texts(aligner: Aligner, texts: Collection[str], config: AlignConfig) 
     """f^t of texts as a function, those of `texts` computed once and short ones together: captions share most of their sub-texts."""
     ordered = sorted(texts)
     pooled = _pooled(aligner.text_encoder, ordered, config, truncate=False).to(aligner.device)
-    with torch.no_grad(), torch.autocast(aligner.device.type, torch.bfloat16, enabled=config.bf16):
+    with torch.no_grad(), autocast(aligner.device, config.bf16):
         known = dict(zip(ordered, aligner.project_text(pooled), strict=True))
 
     def encode(wanted: Sequence[str]) -> Tensor:
@@ -344,7 +344,7 @@ def _segment_item(
 ) -> list[tuple[np.ndarray, np.ndarray, list[list[int]]]]:
     parts = [corpus.sub_texts[caption] for caption in captions]
     if encode is not None:
-        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+        with autocast(config.device, config.bf16):
             return aligner.segments(np.asarray(corpus.features(number)), parts, encode)
     units = max(1, corpus.items[number].frames // config.model.stride)
     merged = [merge_to_fit([[n] for n in range(len(part))], units) for part in parts]

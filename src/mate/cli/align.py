@@ -116,7 +116,7 @@ def align(
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="End training by the clock.", show_default=False)] = None,
     bf16: Annotated[
-        bool, typer.Option(help="bfloat16 matrix products (several times faster on new CPUs and GPUs).")
+        bool, typer.Option(help="bfloat16 matrix products, where the processor has them (several times faster).")
     ] = True,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
