@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -55,15 +56,15 @@ def test_known_boundaries_are_found_from_features() -> None:
     units = events[[0] * 4 + [1] * 6 + [2] * 2]
     points = grid_points(len(units), 1)
 
-    def encode(cropped: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize((cropped * mask.unsqueeze(-1)).sum(1), dim=-1)
+    def encode(spans: Sequence[tuple[int, int]]) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.stack([units[s:e].sum(0) for s, e in spans]), dim=-1)
 
-    features = segment_features(encode, units, points, candidates(13, [3], 1), chunk=7)
+    features = segment_features(encode, points, candidates(13, [3], 1), chunk=7)
     boundaries, cosines = segment(events, features, points, 1)
     assert boundaries.tolist() == [0, 4, 10, 12]
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
     coarse = grid_points(12, 2)
-    boundaries, _ = segment(events, segment_features(encode, units, coarse, candidates(7, [3], 1)), coarse, 1)
+    boundaries, _ = segment(events, segment_features(encode, coarse, candidates(7, [3], 1)), coarse, 1)
     assert boundaries.tolist() == [0, 4, 10, 12]
 
 
@@ -73,7 +74,7 @@ def test_every_candidate_is_encoded_as_a_crop() -> None:
     assert points.tolist() == [0, 3, 6, 10]
     every = [(s, e) for s in range(4) for e in range(s + 1, 4)]
     seen = segment_features(
-        lambda crop, mask: torch.stack([crop.sum((1, 2)), mask.sum(1).float()], 1), units, points, every
+        lambda spans: torch.tensor([[units[s:e].sum().item(), float(e - s)] for s, e in spans]), points, every
     )
     for s in range(4):
         for e in range(4):

@@ -3,8 +3,9 @@
 Shapes: B motions or texts, T frames, U = T // stride latent units, W words, C patch channels, D = width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +102,7 @@ class MotionEncoder(nn.Module):
             raise MateError(
                 f"got {config.local_layers} local layers of {config.layers}; expected fewer: the rest makes the sequence feature"
             )
+        self.local_depth = config.local_layers
         self.local = transformer(config, config.local_layers) if config.local_layers else None
         self.layers = transformer(config, config.layers - config.local_layers)
         self.sentence = nn.Linear(config.width, config.width)
@@ -123,12 +125,37 @@ class MotionEncoder(nn.Module):
         With local layers a frame feature says what happens around its time, and neither when that is nor what else there is: so a word can
         only be told by the frames that show it. The sequence feature sees all frames, and their order.
         """
-        if self.local is not None:
-            units = self.local(units, mask=self._hidden(mask))
-        x = units + positions(units.shape[1], units.shape[2], units.device)
+        if self.local is None:
+            x = self.layers(*self._summarised(units, mask))
+            return self.sentence(x[:, 0]), x[:, 1:]
+        frames = self.local_features(units, mask)
+        return self.sequence_feature(frames, mask), frames
+
+    def local_features(self, units: Tensor, mask: Tensor) -> Tensor:
+        """What the local layers make of units (B, U, C) with mask (B, U): (B, U, D); without such layers the units themselves."""
+        return units if self.local is None else self.local(units, mask=self._hidden(mask))
+
+    def sequence_feature(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """f^m (B, D) of what `local_features` made, (B, U, D) with mask (B, U).
+
+        Only the summary is read, so the last layer computes nothing else; the numbers are those of the whole layer.
+        """
+        x, _, padding = self._summarised(frames, mask)
+        *before, last = self.layers.layers
+        for layer in before:
+            x = layer(x, src_key_padding_mask=padding)
+        seen = last.norm1(x)
+        read = _attend(last.self_attn, seen[:, :1], seen, padding)
+        summary = x[:, :1] + last.dropout1(read)
+        inner = last.dropout(last.activation(last.linear1(last.norm2(summary))))
+        summary = summary + last.dropout2(last.linear2(inner))
+        return self.sentence(self.layers.norm(summary)[:, 0])
+
+    def _summarised(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None, Tensor]:
+        """The arguments of `layers`: places marked and the summary put in front, no mask, and what is padding."""
+        x = x + positions(x.shape[1], x.shape[2], x.device)
         x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
-        x = self.layers(x, src_key_padding_mask=~F.pad(mask, (1, 0), value=True))
-        return self.sentence(x[:, 0]), x[:, 1:] if self.local is None else units
+        return x, None, ~F.pad(mask, (1, 0), value=True)
 
     def _hidden(self, valid: Tensor) -> Tensor:
         """What must not be looked at in a local layer, (B * heads, U, U) bool: padding, and all beyond a unit's window.
@@ -148,6 +175,21 @@ class MotionEncoder(nn.Module):
         return sequence, frames, valid
 
 
+def _attend(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:
+    """What `attention` gives queries (B, Q, D) that look at keys (B, L, D) but where hidden (B, L): (B, Q, D).
+
+    Calling the module itself imports a second's worth of torch on first use.
+    """
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    query, key, value = (
+        F.linear(x, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        for x, weight, bias in zip((queries, keys, keys), weights, biases, strict=True)
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    read = F.scaled_dot_product_attention(query, key, value, ~hidden[:, None, None, :], dropout)
+    return attention.out_proj(read.transpose(1, 2).flatten(2))
+
+
 class MotionDecoder(nn.Module):
     """decode(f^m): the motion from its sequence feature alone, for L_rec."""
 
@@ -163,6 +205,55 @@ class MotionDecoder(nn.Module):
         x = self.start(sequence).unsqueeze(1) + positions(mask.shape[1], self.width, sequence.device)
         x = self.frames(self.layers(x, src_key_padding_mask=~mask))
         return x.unflatten(2, (self.stride, -1)).flatten(1, 2)
+
+
+class Crops:
+    """Local features of many crops of one motion, each as if the rest of the motion were not there.
+
+    All local layers together reach `window` units a layer to either side. Farther than that from a crop's ends, its features are those
+    of the whole motion; what is nearer is computed once for all crops that begin, or end, at the same unit.
+    """
+
+    def __init__(self, motion: MotionEncoder, units: Tensor, spans: Iterable[tuple[int, int]]) -> None:
+        """units (U, C): of the whole motion. spans: the crops that will be asked for, as (first unit, end)."""
+        self.reach = motion.window * motion.local_depth
+        edge = 2 * self.reach
+        spans = set(spans)
+        short = {(s, e) for s, e in spans if e - s <= edge}
+        ends = {span for s, e in spans - short for span in ((s, s + edge), (e - edge, e))}
+        self.place: dict[tuple[int, int], int] = {}  # of a window's first unit in the table
+        parts, rows = [self._features(motion, units[None])], len(units)
+        windows = sorted(short | ends, key=_length) if self.reach else []
+        for length, group in groupby(windows, _length):
+            for span in (own := list(group)):
+                self.place[span] = rows
+                rows += length
+            parts.append(self._features(motion, torch.stack([units[s:e] for s, e in own])))
+        self.table = torch.cat(parts)
+
+    @staticmethod
+    def _features(motion: MotionEncoder, units: Tensor) -> Tensor:
+        """Of motions of one length (B, U, C), one after the other: (B * U, D)."""
+        every = torch.ones(units.shape[:2], dtype=torch.bool, device=units.device)
+        return motion.local_features(units, every).flatten(0, 1)
+
+    def __call__(self, spans: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """S crops of at most L units -> local features (S, L, D), zero beyond a crop's end, and mask (S, L)."""
+        first, end = torch.tensor(spans, device=self.table.device)[..., None].unbind(1)
+        length = end - first
+        places = torch.arange(int(length.max()), device=self.table.device)
+        index, mask = first + places, places < length
+        if self.reach:
+            edge = 2 * self.reach
+            begins = torch.tensor([[self.place[s, min(e, s + edge)]] for s, e in spans], device=index.device)
+            ends = torch.tensor([[self.place[max(s, e - edge), e]] for s, e in spans], device=index.device)
+            index = torch.where(places >= length - self.reach, ends + edge - length + places, index)
+            index = torch.where((places < self.reach) | (length <= edge), begins + places, index)
+        return self.table[index.clamp(max=len(self.table) - 1)] * mask.unsqueeze(-1), mask
+
+
+def _length(span: tuple[int, int]) -> int:
+    return span[1] - span[0]
 
 
 def projection(inputs: int, width: int) -> nn.Sequential:
@@ -288,7 +379,7 @@ class Aligner(nn.Module):
             for groups, minimum in zip(merged, minima, strict=True)
             for pair in candidates(len(points), [len(groups)], minimum)
         }
-        crops = segment_features(self._encode_segments, units, points, sorted(pairs))
+        crops = segment_features(self._segment_encoder(units, points, pairs), points, sorted(pairs))
         texts = [
             " and ".join(parts[n] for n in group)
             for parts, groups in zip(captions, merged, strict=True)
@@ -302,8 +393,12 @@ class Aligner(nn.Module):
             first += len(groups)
         return results
 
-    def _encode_segments(self, units: Tensor, mask: Tensor) -> Tensor:
-        return F.normalize(self.motion.encode_units(units, mask)[0].float(), dim=-1)
+    def _segment_encoder(
+        self, units: Tensor, points: np.ndarray, pairs: Iterable[tuple[int, int]]
+    ) -> Callable[[Sequence[tuple[int, int]]], Tensor]:
+        """Spans of units -> their E_m (S, D), for the segments that the pairs of grid points are."""
+        crops = Crops(self.motion, units, [(int(points[s]), int(points[e])) for s, e in pairs])
+        return lambda spans: F.normalize(self.motion.sequence_feature(*crops(spans)).float(), dim=-1)
 
     # ------------------------------------------------------------------ scoring
 

@@ -103,8 +103,7 @@ def candidates(points: int, counts: Iterable[int], minimum: int) -> list[tuple[i
 
 
 def segment_features(
-    encode: Callable[[Tensor, Tensor], Tensor],
-    units: Tensor,
+    encode: Callable[[Sequence[tuple[int, int]]], Tensor],
     points: np.ndarray,
     pairs: Sequence[tuple[int, int]],
     chunk: int = 32,
@@ -112,8 +111,7 @@ def segment_features(
     """E_m of candidate segments, each encoded as a cropped motion of its own.
 
     Args:
-        encode: (units (S, L, C), mask (S, L)) -> (S, D) normalised sequence features.
-        units: (U, C) the motion's latent units before any mixing over time.
+        encode: spans [s, e) of latent units -> normalised sequence features (S, D) of the motion cropped to each.
         points: (G,) grid points in units.
         pairs: the intervals (s, e) of the grid that are wanted, see `candidates`.
 
@@ -125,12 +123,7 @@ def segment_features(
     features: Tensor | None = None
     for start in range(0, len(pairs), chunk):
         group = pairs[start : start + chunk]
-        lengths = torch.tensor([int(points[e] - points[s]) for s, e in group])
-        offsets = torch.arange(int(lengths.max()))
-        mask = (offsets[None] < lengths[:, None]).to(units.device)
-        first = torch.tensor([int(points[s]) for s, _ in group])
-        index = (first[:, None] + offsets[None]).clamp(max=len(units) - 1).to(units.device)
-        encoded = encode(units[index] * mask.unsqueeze(-1), mask)
+        encoded = encode([(int(points[s]), int(points[e])) for s, e in group])
         if features is None:
             features = torch.zeros(grid, grid, encoded.shape[-1], device=encoded.device, dtype=encoded.dtype)
         rows, columns = (torch.tensor(part, device=encoded.device) for part in zip(*group, strict=True))
