@@ -24,7 +24,7 @@ def test_the_summary_alone_is_what_the_whole_last_layer_says_of_it(local_layers:
     units, mask = torch.randn(3, 9, 16), torch.arange(9)[None] < torch.tensor([9, 4, 1])[:, None]
     with torch.no_grad():
         sequence, frames = encoder.encode_units(units, mask)
-        x, _, padding = encoder._summarised(frames, mask)
+        x, padding = encoder._summarised(frames, mask)
         whole = encoder.sentence(encoder.layers(x, src_key_padding_mask=padding)[:, 0])
     torch.testing.assert_close(sequence, whole, atol=1e-5, rtol=1e-5)
 

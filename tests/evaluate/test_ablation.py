@@ -18,11 +18,9 @@ from mate.evaluate.ablation import (
     PROTOCOL,
     TABLES,
     VARIANTS,
-    headline,
-    read_results,
     run,
-    to_markdown,
 )
+from mate.evaluate.ablation_tables import baseline, headline, read_results, to_markdown
 from mate.evaluate.damage import PAIRS, damage
 from mate.text.encoder import TextEncoder
 from mate.text.patch import WordPatch
@@ -36,17 +34,31 @@ def finished(variant: str, seed: int, side: float) -> dict[str, Any]:
         for fact in ("side", "order", "synonym", "word")
         for scoring in ("localized", "sentence")
     ]
-    pairs.append({**common, "fact": "side", "scoring": "localized", "wording": "seen", "rate": 0.0})
+    pairs += [{**pairs[number], "wording": "seen", "rate": 0.0} for number in (0, 1)]
+    ranks = {"R@1": [20.0], "R@3": [30.0], "R@10": [40.0], "MedR": [7.0]}
+    figures = {"element_of": {"value": 0.6}, "soft_iou": {"value": 0.3}, "mass": {"value": 0.5}}
+    errors = {"median": {"value": 0.25}, "mean": {"value": 0.4}, "within": {"value": 0.7}}
     return {
         "protocol": PROTOCOL,
         "variant": variant,
         "seed": seed,
         "data": ["single", "joined"],
         "pairs": pairs,
-        "retrieval": [{"set": "joined", "wording": "unseen", "text_to_motion content": {"R@1": [20.0], "MedR": [7.0]}}],
+        "retrieval": [
+            {
+                "set": "joined",
+                "wording": "unseen",
+                "pool": 800,
+                "text_to_motion content": ranks,
+                "motion_to_text content": ranks,
+            }
+        ],
         "grounding": {
-            "frames": [{"group": "all", "reader": "attention", "element_of": {"value": 0.6}}],
-            "boundaries": [{"group": "all", "cutter": "segments", "median": {"value": 0.25}}],
+            "frames": [
+                {"group": "all", "reader": reader, "title": f"by {reader}", **figures}
+                for reader in ("attention", "speed")
+            ],
+            "boundaries": [{"group": "all", "cutter": "segments", "title": "segmentation", **errors}],
         },
     }
 
@@ -120,8 +132,31 @@ def test_tables_compare_seed_by_seed(tmp_path: Path) -> None:
     assert (figures["R@1"], figures["element-of"], figures["boundary error, s"]) == (20.0, 0.6, 0.25)
     text = to_markdown(rows)
     method = next(line for line in text.splitlines() if line.startswith("| word embeddings"))
-    assert "| 0, 1 | 85.00 ± " in method and "(+15.00 ± " in method
-    assert "| uniform segments | 0 | 60.00 (-10.00)" in text and "Label noise" in text
+    assert "| 0, 1 | 85.0 ± 63.5 (+15.0 ± 63.5) |" in method
+    assert "| uniform segments | 0 | 60.0 (-10.0)" in text and "Label noise" in text
+    assert "| joined | 2 | side | unseen |  | 70.0 ± 0.0 | 85.0 ± 63.5 (+15.0 ± 63.5) |" in text
+    assert "| joined | unseen | 800 | motion to text | 20.0 ± 0.0 | 20.0 ± 0.0 (+0.0 ± 0.0) |" in text
+    assert "| by speed |  | 0.600 ± 0.000 (+0.000 ± 0.000) |" in text
+    assert "| segmentation | 0.25 ± 0.00 | 0.40 ± 0.00 | 0.70 ± 0.00 |" in text
+
+
+def test_thinned_and_noisy_captions_are_compared_with_the_frozen_encoder_on_the_same(tmp_path: Path) -> None:
+    sides = {"rows-few-5": 0.6, "nothing-few-5": 0.5, "nothing": 0.9}
+    for variant, side in sides.items():
+        (tmp_path / f"{variant}.json").write_text(json.dumps(finished(variant, 0, side)))
+    lines = to_markdown(read_results(tmp_path)).splitlines()
+    assert any(line.startswith("| 5 clips a word, rows | 0 | 60.0 (+10.0) |") for line in lines)
+    assert any(line.startswith("| 5 clips a word, nothing | 0 | 50.0 |") for line in lines)
+    assert {baseline(name) for name in VARIANTS} <= set(VARIANTS)
+
+
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MateError, match="holds no run"):
+        read_results(tmp_path)
+    for variant, data in (("rows", ["single", "joined"]), ("nothing", ["single", "kinwords"])):
+        (tmp_path / f"{variant}.json").write_text(json.dumps({**finished(variant, 0, 0.5), "data": data}))
+    with pytest.raises(MateError, match="runs on other data"):
+        read_results(tmp_path)
 
 
 def test_damage_sees_what_a_patch_does_to_other_sentences() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -126,7 +126,8 @@ class MotionEncoder(nn.Module):
         only be told by the frames that show it. The sequence feature sees all frames, and their order.
         """
         if self.local is None:
-            x = self.layers(*self._summarised(units, mask))
+            x, padding = self._summarised(units, mask)
+            x = self.layers(x, src_key_padding_mask=padding)
             return self.sentence(x[:, 0]), x[:, 1:]
         frames = self.local_features(units, mask)
         return self.sequence_feature(frames, mask), frames
@@ -140,22 +141,17 @@ class MotionEncoder(nn.Module):
 
         Only the summary is read, so the last layer computes nothing else; the numbers are those of the whole layer.
         """
-        x, _, padding = self._summarised(frames, mask)
-        *before, last = self.layers.layers
+        x, padding = self._summarised(frames, mask)
+        *before, last = cast(Sequence[nn.TransformerEncoderLayer], self.layers.layers)
         for layer in before:
             x = layer(x, src_key_padding_mask=padding)
-        seen = last.norm1(x)
-        read = _attend(last.self_attn, seen[:, :1], seen, padding)
-        summary = x[:, :1] + last.dropout1(read)
-        inner = last.dropout(last.activation(last.linear1(last.norm2(summary))))
-        summary = summary + last.dropout2(last.linear2(inner))
-        return self.sentence(self.layers.norm(summary)[:, 0])
+        return self.sentence(cast(nn.LayerNorm, self.layers.norm)(_first_place(last, x, padding)))
 
-    def _summarised(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None, Tensor]:
-        """The arguments of `layers`: places marked and the summary put in front, no mask, and what is padding."""
+    def _summarised(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What `layers` sees: x (B, U, D) with its places marked and the summary in front, and what of it is padding, (B, 1 + U)."""
         x = x + positions(x.shape[1], x.shape[2], x.device)
         x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], 1)
-        return x, None, ~F.pad(mask, (1, 0), value=True)
+        return x, ~F.pad(mask, (1, 0), value=True)
 
     def _hidden(self, valid: Tensor) -> Tensor:
         """What must not be looked at in a local layer, (B * heads, U, U) bool: padding, and all beyond a unit's window.
@@ -173,6 +169,14 @@ class MotionEncoder(nn.Module):
         units, valid = self.units(features, mask)
         sequence, frames = self.encode_units(units, valid)
         return sequence, frames, valid
+
+
+def _first_place(layer: nn.TransformerEncoderLayer, x: Tensor, padding: Tensor) -> Tensor:
+    """What a pre-norm layer makes of the first place of x (B, L, D), which looks at all but padding (B, L): (B, D)."""
+    seen = layer.norm1(x)
+    first = x[:, :1] + layer.dropout1(_attend(layer.self_attn, seen[:, :1], seen, padding))
+    inner = layer.dropout(F.gelu(layer.linear1(layer.norm2(first))))
+    return (first + layer.dropout2(layer.linear2(inner)))[:, 0]
 
 
 def _attend(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, hidden: Tensor) -> Tensor:

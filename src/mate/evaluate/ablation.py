@@ -1,29 +1,26 @@
-"""The tables of the alignment: what is trained, which criteria, which prior, which segments, how much label noise, how few clips.
+"""The runs behind the tables of the alignment: what is trained, which criteria, which prior, which segments, how much
+label noise, how few clips.
 
-    python -m mate.evaluate.ablation SINGLE JOINED -o runs/ablation            runs what is missing, then prints the tables
-    python -m mate.evaluate.ablation SINGLE JOINED -o runs/ablation --tables   the tables of what there is
+    python -m mate.evaluate.ablation SINGLE JOINED -o runs/ablation
 
 SINGLE is a set of single clips (`mate prepare bandai-namco`), JOINED one of joined ones (`mate prepare joined`). Stage 1 and the segments
 are made once a seed and shared by all variants of the same captions (`AlignConfig.start`); every variant then gets the same steps
 of stage 3, the frozen baseline too. Every finished run leaves results/align/VARIANT-SEED.json, which holds the figures, and is not run
-again. What the preset shrinks against a default run stands in `PRESET`.
+again; `mate.evaluate.ablation_tables` makes the tables of them. What the preset shrinks against a default run stands in `PRESET`.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
-
-import numpy as np
 
 from mate.align.aligner import Scoring
 from mate.align.config import AlignConfig
 from mate.align.recipe import REPORT
 from mate.errors import MateError
-from mate.evaluate.card import run_module, table, to_json, versions, write_text
-from mate.evaluate.metrics import interval
+from mate.evaluate.card import run_module, to_json, versions, write_text
 
 PROTOCOL = "mate-ablation-1"
 SEEDS = (0, 1, 2)
@@ -189,86 +186,6 @@ def measure(folder: Path, data: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------------- tables
-
-
-def headline(row: Mapping[str, Any]) -> dict[str, float]:
-    """The figures that the tables show, most in percent: pairs in unseen wordings, on joined clips; synonyms on single ones, too."""
-    joined = row["data"][-1]
-
-    def pairs(scoring: str, fact: str, sets: Sequence[str] = (joined,)) -> float:
-        chosen = [
-            one
-            for one in row["pairs"]
-            if one["scoring"] == scoring
-            and one["fact"] == fact
-            and one["set"] in sets
-            and (fact == "word" or one["wording"] == "unseen")
-        ]
-        return 100.0 * float(np.average([one["rate"] for one in chosen], weights=[one["n"] for one in chosen]))
-
-    frames = _only(row["grounding"]["frames"], group="all", reader="attention")
-    boundaries = _only(row["grounding"]["boundaries"], group="all", cutter="segments")
-    recall = _only(row["retrieval"], set=joined, wording="unseen")["text_to_motion content"]
-    return {
-        "side, localized": pairs("localized", "side"),
-        "order, localized": pairs("localized", "order"),
-        "side, one vector": pairs("sentence", "side"),
-        "order, one vector": pairs("sentence", "order"),
-        "synonyms": pairs("sentence", "synonym", row["data"]),
-        "thinned words": pairs("sentence", "word", row["data"]),
-        "R@1": recall["R@1"][0],
-        "MedR": recall["MedR"][0],
-        "element-of": frames["element_of"]["value"],
-        "boundary error, s": boundaries["median"]["value"],
-    }
-
-
-def _only(rows: Iterable[Mapping[str, Any]], **labels: str) -> Mapping[str, Any]:
-    return next(row for row in rows if all(row.get(name) == value for name, value in labels.items()))
-
-
-def read_results(results: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """(variant, seed) -> what the run left."""
-    found = {}
-    for path in sorted(results.glob("*.json")):
-        row = json.loads(path.read_text(encoding="utf-8"))
-        if row.get("protocol") == PROTOCOL:
-            found[row["variant"], row["seed"]] = row
-    return found
-
-
-def to_markdown(rows: Mapping[tuple[str, int], Mapping[str, Any]]) -> str:
-    """All tables: means over seeds with half of the 95 % interval, and the difference to the frozen encoder, seed by seed."""
-    figures = {key: headline(row) for key, row in rows.items()}
-    lines: list[str] = []
-    for title, names in TABLES.items():
-        body = [_line(name, figures) for name in names if any(key[0] == name for key in figures)]
-        if body:
-            lines += [f"**{title}**", "", *table(["", "seeds", *next(iter(figures.values()))], body), ""]
-    return "\n".join(lines)
-
-
-def _line(name: str, figures: Mapping[tuple[str, int], Mapping[str, float]]) -> list[str]:
-    seeds = sorted(seed for own, seed in figures if own == name)
-    cells = []
-    for figure in figures[name, seeds[0]]:
-        shown = _show([figures[name, seed][figure] for seed in seeds])
-        paired = [
-            figures[name, seed][figure] - figures["nothing", seed][figure]
-            for seed in seeds
-            if ("nothing", seed) in figures
-        ]
-        cells.append(shown if name == "nothing" or not paired else f"{shown} ({_show(paired, signed=True)})")
-    return [VARIANTS[name].label, ", ".join(map(str, seeds)), *cells]
-
-
-def _show(values: Sequence[float], signed: bool = False) -> str:
-    mean, half = interval(np.array(values)) if len(values) > 1 else (values[0], np.nan)
-    shown = f"{mean:+.2f}" if signed else f"{mean:.2f}"
-    return f"{shown} ± {half:.2f}" if np.isfinite(half) else shown
-
-
 def main() -> None:
     """The command line of this module."""
     import typer
@@ -280,7 +197,6 @@ def main() -> None:
         results: Annotated[Path, typer.Option(help="Where every run leaves its figures.")] = Path("results/align"),
         variant: Annotated[list[str] | None, typer.Option(help="These alone, in this order; default: all.")] = None,
         seed: Annotated[list[int] | None, typer.Option(help="These alone; default: 0, 1 and 2.")] = None,
-        tables: Annotated[bool, typer.Option("--tables", help="Run nothing.")] = False,
         threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all.")] = None,
     ) -> None:
         import sys
@@ -289,11 +205,9 @@ def main() -> None:
 
         if threads:
             torch.set_num_threads(threads)
-        if not tables:
-            for number in seed or SEEDS:
-                for name in variant or VARIANTS:
-                    run(name, number, (single, joined), work, results, lambda doing: print(doing, file=sys.stderr))
-        print(to_markdown(read_results(results)))
+        for number in seed or SEEDS:
+            for name in variant or VARIANTS:
+                run(name, number, (single, joined), work, results, lambda doing: print(doing, file=sys.stderr))
 
     run_module(command)
 

@@ -1,0 +1,258 @@
+"""The runs of `mate.evaluate.ablation` as tables: the method against the frozen encoder, then every variant.
+
+    python -m mate.evaluate.ablation_tables results/align
+
+± is half of Student's 95 % interval over seeds. In brackets: the difference from the frozen encoder that had the same seed, captions and
+steps, averaged over seeds.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from mate.errors import MateError
+from mate.evaluate.ablation import PROTOCOL, SCORINGS, TABLES, VARIANTS
+from mate.evaluate.card import run_module, table
+from mate.evaluate.metrics import interval
+
+Rows = Mapping[tuple[str, int], Mapping[str, Any]]
+"""(variant, seed) -> what the run left"""
+Reading = Callable[[Mapping[str, Any]], float]
+METHOD = "rows"
+LADDER = ("set", "events", "fact", "wording", "word")
+DIRECTIONS = {"text_to_motion content": "text to motion", "motion_to_text content": "motion to text"}
+RANKS = ("R@1", "R@3", "R@10", "MedR")
+LOCATED = {"element_of": "element-of", "soft_iou": "soft IoU", "mass": "mass in the true segment"}
+CUT = {"median": "median error, s", "mean": "mean error, s", "within": "share within 0.35 s"}
+ATTENTIONS = ("attention", "hinted")  # what depends on the rows; the rest are controls
+DAMAGE = {
+    "drift_mean": "drift, mean",
+    "drift_max": "drift, largest",
+    "similarity_correlation": "correlation of similarities",
+    "partner_before": "partner found, before",
+    "partner_after": "partner found, after",
+}
+# The figures of the ablations and their digits: pairs in percent, in unseen wordings.
+FIGURES = {
+    "side, localized": 1,
+    "order, localized": 1,
+    "side, one vector": 1,
+    "order, one vector": 1,
+    "synonyms": 1,
+    "thinned words": 1,
+    "R@1": 1,
+    "MedR": 1,
+    "element-of": 3,
+    "boundary error, s": 2,
+}
+
+
+def read_results(results: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """What the runs of a folder left, other files left out.
+
+    Raises:
+        MateError: there is none, or runs on other data are among them.
+    """
+    read = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json")))
+    found = {(row["variant"], row["seed"]): row for row in read if row.get("protocol") == PROTOCOL}
+    if not found:
+        raise MateError(f"{results} holds no run of the ablation; `python -m mate.evaluate.ablation` makes them")
+    data = {tuple(row["data"]) for row in found.values()}
+    if len(data) > 1:
+        raise MateError(f"{results} holds runs on other data ({sorted(data)}); keep them in folders of their own")
+    return found
+
+
+def baseline(variant: str) -> str:
+    """The frozen encoder that a variant is compared with: the one of the same training captions."""
+    captions = VARIANTS[variant].captions
+    return "nothing" if captions == "whole" else f"nothing-{captions}"
+
+
+def headline(row: Mapping[str, Any]) -> dict[str, float]:
+    """`FIGURES` of one run: pairs and retrieval of joined clips in unseen wordings; synonyms and thinned words of single ones, too."""
+    joined = row["data"][-1]
+
+    def pairs(scoring: str, fact: str, sets: Sequence[str] = (joined,)) -> float:
+        chosen = [
+            one
+            for one in row["pairs"]
+            if one["scoring"] == scoring
+            and one["fact"] == fact
+            and one["set"] in sets
+            and (fact == "word" or one["wording"] == "unseen")
+        ]
+        return 100.0 * float(np.average([one["rate"] for one in chosen], weights=[one["n"] for one in chosen]))
+
+    recall = _only(row["retrieval"], set=joined, wording="unseen")["text_to_motion content"]
+    values = (
+        pairs("localized", "side"),
+        pairs("localized", "order"),
+        pairs("sentence", "side"),
+        pairs("sentence", "order"),
+        pairs("sentence", "synonym", row["data"]),
+        pairs("sentence", "word", row["data"]),
+        recall["R@1"][0],
+        recall["MedR"][0],
+        _only(row["grounding"]["frames"], group="all", reader="attention")["element_of"]["value"],
+        _only(row["grounding"]["boundaries"], group="all", cutter="segments")["median"]["value"],
+    )
+    return dict(zip(FIGURES, values, strict=True))
+
+
+def to_markdown(rows: Rows) -> str:
+    """All tables that there are runs for."""
+    own = any(variant == METHOD for variant, _ in rows)
+    parts = [_ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
+    parts += [_variants(rows, title, names) for title, names in TABLES.items()]
+    return "\n".join(line for part in [*parts, _damage(rows)] for line in part)
+
+
+# ---------------------------------------------------------------------- the method against the frozen encoder
+
+
+def _ladder(rows: Rows) -> list[str]:
+    rungs = [
+        {name: pair[name] for name in LADDER if name in pair}
+        for pair in _first(rows)["pairs"]
+        if pair["scoring"] == SCORINGS[0]
+    ]
+    body = []
+    for rung in rungs:
+        cells = [str(rung.get(name, "")) for name in LADDER]
+        for scoring in SCORINGS:
+            cells += _against(rows, lambda row, s=scoring, r=rung: 100 * _only(row["pairs"], scoring=s, **r)["rate"], 1)
+        body.append(cells)
+    head = [*LADDER, *(f"{who}, {scoring}" for scoring in SCORINGS for who in ("frozen", "rows"))]
+    return _titled("Minimal pairs, percent right of two", head, body)
+
+
+def _retrieval(rows: Rows) -> list[str]:
+    body = []
+    for line in _first(rows)["retrieval"]:
+        where = {name: line[name] for name in ("set", "wording")}
+        for key, direction in DIRECTIONS.items():
+            cells = [*where.values(), str(line["pool"]), direction]
+            for rank in RANKS:
+                cells += _against(rows, lambda row, w=where, k=key, r=rank: _only(row["retrieval"], **w)[k][r][0], 1)
+            body.append(cells)
+    head = ["set", "wording", "pool", "direction", *(f"{rank}, {who}" for rank in RANKS for who in ("frozen", "rows"))]
+    return _titled("Retrieval by one vector, percent; a clip or caption of the same content is a hit", head, body)
+
+
+def _located(rows: Rows) -> list[str]:
+    body = []
+    for found in _first(rows)["grounding"]["frames"]:
+        if found["group"] == "all":
+            cells = [found["title"]]
+            for figure in LOCATED:
+                frozen, own = _against(rows, partial(_located_by, reader=found["reader"], figure=figure), 3)
+                cells += [frozen if found["reader"] in ATTENTIONS else "", own]
+            body.append(cells)
+    head = ["", *(f"{figure}, {who}" for figure in LOCATED.values() for who in ("frozen", "rows"))]
+    return _titled("Where words are, on joined test clips", head, body)
+
+
+def _located_by(row: Mapping[str, Any], reader: str, figure: str) -> float:
+    return _only(row["grounding"]["frames"], group="all", reader=reader)[figure]["value"]
+
+
+def _boundaries(rows: Rows) -> list[str]:
+    body = []
+    for found in _first(rows)["grounding"]["boundaries"]:
+        if found["group"] == "all":
+            readings = [
+                [
+                    _only(row["grounding"]["boundaries"], group="all", cutter=found["cutter"])[figure]["value"]
+                    for figure in CUT
+                ]
+                for row in _of(rows, METHOD).values()
+            ]
+            body.append([found["title"], *(_show(column, 2) for column in zip(*readings, strict=True))])
+    return _titled("Boundaries between sub-texts, on joined test clips", ["", *CUT.values()], body)
+
+
+# ---------------------------------------------------------------------- variants
+
+
+def _variants(rows: Rows, title: str, names: Sequence[str]) -> list[str]:
+    body = [
+        [
+            VARIANTS[name].label,
+            ", ".join(map(str, _of(rows, name))),
+            *(_cell(rows, name, lambda row, f=figure: headline(row)[f], digits) for figure, digits in FIGURES.items()),
+        ]
+        for name in names
+        if _of(rows, name)
+    ]
+    return _titled(title, ["", "seeds", *FIGURES], body) if body else []
+
+
+def _damage(rows: Rows) -> list[str]:
+    body = []
+    for name, variant in VARIANTS.items():
+        found = [row["damage"] for row in _of(rows, name).values() if row.get("damage")]
+        if found:
+            cells = [_show([one[figure] for one in found], 4) for figure in DAMAGE]
+            body.append([variant.label, str(len(found)), *cells])
+    return (
+        _titled("Sentences that have nothing to do with motion", ["", "runs", *DAMAGE.values()], body) if body else []
+    )
+
+
+# ---------------------------------------------------------------------- cells
+
+
+def _of(rows: Rows, variant: str) -> dict[int, Mapping[str, Any]]:
+    """A variant's rows by seed."""
+    return {seed: rows[name, seed] for name, seed in sorted(rows) if name == variant}
+
+
+def _first(rows: Rows) -> Mapping[str, Any]:
+    return next(iter(_of(rows, METHOD).values()))
+
+
+def _against(rows: Rows, reading: Reading, digits: int) -> list[str]:
+    """Two cells: the frozen encoder, and the method with its difference."""
+    return [_cell(rows, baseline(METHOD), reading, digits), _cell(rows, METHOD, reading, digits)]
+
+
+def _cell(rows: Rows, variant: str, reading: Reading, digits: int) -> str:
+    """A figure over seeds; behind it, for what is trained, the difference from the frozen encoder over the seeds that both have."""
+    own, frozen = _of(rows, variant), _of(rows, baseline(variant))
+    shown = _show([reading(row) for row in own.values()], digits)
+    both = [reading(row) - reading(frozen[seed]) for seed, row in own.items() if seed in frozen]
+    return shown if variant == baseline(variant) or not both else f"{shown} ({_show(both, digits, '+')})"
+
+
+def _show(values: Sequence[float], digits: int, sign: str = "") -> str:
+    if not values:
+        return "–"
+    mean, half = interval(np.array(values))
+    return f"{mean:{sign}.{digits}f}" + (f" ± {half:.{digits}f}" if len(values) > 1 else "")
+
+
+def _only(rows: Iterable[Mapping[str, Any]], **labels: Any) -> Mapping[str, Any]:
+    return next(row for row in rows if all(row.get(name) == value for name, value in labels.items()))
+
+
+def _titled(title: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    return [f"**{title}**", "", *table(head, body), ""]
+
+
+def main() -> None:
+    """Prints the tables of a folder of runs."""
+    import typer
+
+    def show(results: Annotated[Path, typer.Argument(help="Where the runs left their figures.")]) -> None:
+        print(to_markdown(read_results(results)))
+
+    run_module(show)
+
+
+if __name__ == "__main__":
+    main()
