@@ -14,6 +14,7 @@ from mate.errors import MateError
 from mate.evaluate import ablation
 from mate.evaluate.ablation import (
     CAPTIONS,
+    FEW,
     PRESET,
     PROTOCOL,
     TABLES,
@@ -31,10 +32,15 @@ def finished(variant: str, seed: int, side: float) -> dict[str, Any]:
     common = {"set": "joined", "wording": "unseen", "events": 2, "n": 10}
     pairs = [
         {**common, "fact": fact, "scoring": scoring, "rate": side if fact == "side" else 0.5}
-        for fact in ("side", "order", "synonym", "word")
+        for fact in ("side", "order", "synonym")
         for scoring in ("localized", "sentence")
     ]
     pairs += [{**pairs[number], "wording": "seen", "rate": 0.0} for number in (0, 1)]
+    pairs += [
+        {**common, "fact": "word", "word": word, "scoring": scoring, "rate": side}
+        for word in FEW
+        for scoring in ("localized", "sentence")
+    ]
     ranks = {"R@1": [20.0], "R@3": [30.0], "R@10": [40.0], "MedR": [7.0]}
     figures = {"element_of": {"value": 0.6}, "soft_iou": {"value": 0.3}, "mass": {"value": 0.5}}
     errors = {"median": {"value": 0.25}, "mean": {"value": 0.4}, "within": {"value": 0.7}}
@@ -147,6 +153,7 @@ def test_thinned_and_noisy_captions_are_compared_with_the_frozen_encoder_on_the_
     lines = to_markdown(read_results(tmp_path)).splitlines()
     assert any(line.startswith("| 5 clips a word, rows | 0 | 60.0 (+10.0) |") for line in lines)
     assert any(line.startswith("| 5 clips a word, nothing | 0 | 50.0 |") for line in lines)
+    assert "| runs | 50.0 | 60.0 (+10.0) | – | – | – | – | 90.0 | – |" in lines
     assert {baseline(name) for name in VARIANTS} <= set(VARIANTS)
 
 

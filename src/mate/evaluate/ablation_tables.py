@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.evaluate.ablation import PROTOCOL, SCORINGS, TABLES, VARIANTS
+from mate.evaluate.ablation import CAPTIONS, FEW, PROTOCOL, SCORINGS, TABLES, VARIANTS
 from mate.evaluate.card import run_module, table
 from mate.evaluate.metrics import interval
 
@@ -109,7 +109,7 @@ def to_markdown(rows: Rows) -> str:
     own = any(variant == METHOD for variant, _ in rows)
     parts = [_ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
     parts += [_variants(rows, title, names) for title, names in TABLES.items()]
-    return "\n".join(line for part in [*parts, _damage(rows)] for line in part)
+    return "\n".join(line for part in [*parts, _thinned(rows), _damage(rows)] for line in part)
 
 
 # ---------------------------------------------------------------------- the method against the frozen encoder
@@ -190,6 +190,22 @@ def _variants(rows: Rows, title: str, names: Sequence[str]) -> list[str]:
         if _of(rows, name)
     ]
     return _titled(title, ["", "seeds", *FIGURES], body) if body else []
+
+
+def _thinned(rows: Rows) -> list[str]:
+    """Few clips, word by word: the figure of all thinned words hides that they are not equally easy."""
+    names = {
+        **{name: f"{name.removeprefix('few-')} clips" for name in CAPTIONS if name.startswith("few-")},
+        "whole": "all clips",
+    }
+    variants = [who if name == "whole" else f"{who}-{name}" for name in names for who in ("nothing", METHOD)]
+    body = [[word, *(_cell(rows, variant, partial(_word, word=word), 1) for variant in variants)] for word in FEW]
+    head = ["word", *(f"{label}, {who}" for label in names.values() for who in ("frozen", "rows"))]
+    return _titled("Thinned words, percent right of two, by one vector", head, body)
+
+
+def _word(row: Mapping[str, Any], word: str) -> float:
+    return 100 * _only(row["pairs"], fact="word", word=word, scoring="sentence")["rate"]
 
 
 def _damage(rows: Rows) -> list[str]:
