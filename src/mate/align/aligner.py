@@ -102,7 +102,7 @@ class MotionEncoder(nn.Module):
             raise MateError(
                 f"got {config.local_layers} local layers of {config.layers}; expected fewer: the rest makes the sequence feature"
             )
-        self.local_depth = config.local_layers
+        self.reach = config.window * config.local_layers  # units on either side that a frame feature depends on
         self.local = transformer(config, config.local_layers) if config.local_layers else None
         self.layers = transformer(config, config.layers - config.local_layers)
         self.sentence = nn.Linear(config.width, config.width)
@@ -220,7 +220,7 @@ class Crops:
 
     def __init__(self, motion: MotionEncoder, units: Tensor, spans: Iterable[tuple[int, int]]) -> None:
         """units (U, C): of the whole motion. spans: the crops that will be asked for, as (first unit, end)."""
-        self.reach = motion.window * motion.local_depth
+        self.reach = motion.reach
         edge = 2 * self.reach
         spans = set(spans)
         short = {(s, e) for s, e in spans if e - s <= edge}

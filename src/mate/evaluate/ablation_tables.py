@@ -9,6 +9,7 @@ steps, averaged over seeds.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,7 +109,8 @@ def to_markdown(rows: Rows) -> str:
     """All tables that there are runs for."""
     own = any(variant == METHOD for variant, _ in rows)
     parts = [_ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
-    parts += [_variants(rows, title, names) for title, names in TABLES.items()]
+    figures = {key: headline(row) for key, row in rows.items()}
+    parts += [_variants(figures, title, names) for title, names in TABLES.items()]
     return "\n".join(line for part in [*parts, _thinned(rows), _damage(rows)] for line in part)
 
 
@@ -179,15 +181,16 @@ def _boundaries(rows: Rows) -> list[str]:
 # ---------------------------------------------------------------------- variants
 
 
-def _variants(rows: Rows, title: str, names: Sequence[str]) -> list[str]:
+def _variants(figures: Rows, title: str, names: Sequence[str]) -> list[str]:
+    """One ablation. figures: what `headline` found in each run."""
     body = [
         [
             VARIANTS[name].label,
-            ", ".join(map(str, _of(rows, name))),
-            *(_cell(rows, name, lambda row, f=figure: headline(row)[f], digits) for figure, digits in FIGURES.items()),
+            ", ".join(map(str, _of(figures, name))),
+            *(_cell(figures, name, itemgetter(figure), digits) for figure, digits in FIGURES.items()),
         ]
         for name in names
-        if _of(rows, name)
+        if _of(figures, name)
     ]
     return _titled(title, ["", "seeds", *FIGURES], body) if body else []
 
