@@ -17,8 +17,7 @@ import numpy as np
 
 from mate.errors import MateError
 from mate.evaluate.ablation import CAPTIONS, FEW, PROTOCOL, SCORINGS, TABLES, VARIANTS
-from mate.evaluate.card import run_module, table
-from mate.evaluate.metrics import interval
+from mate.evaluate.card import run_module, show_repeats, table
 
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """(variant, seed) -> what the run left"""
@@ -174,7 +173,7 @@ def _boundaries(rows: Rows) -> list[str]:
                 ]
                 for row in _of(rows, METHOD).values()
             ]
-            body.append([found["title"], *(_show(column, 2) for column in zip(*readings, strict=True))])
+            body.append([found["title"], *(show_repeats(column, 2) for column in zip(*readings, strict=True))])
     return _titled("Boundaries between sub-texts, on joined test clips", ["", *CUT.values()], body)
 
 
@@ -216,7 +215,7 @@ def _damage(rows: Rows) -> list[str]:
     for name, variant in VARIANTS.items():
         found = [row["damage"] for row in _of(rows, name).values() if row.get("damage")]
         if found:
-            cells = [_show([one[figure] for one in found], 4) for figure in DAMAGE]
+            cells = [show_repeats([one[figure] for one in found], 4) for figure in DAMAGE]
             body.append([variant.label, str(len(found)), *cells])
     return (
         _titled("Sentences that have nothing to do with motion", ["", "runs", *DAMAGE.values()], body) if body else []
@@ -243,16 +242,9 @@ def _against(rows: Rows, reading: Reading, digits: int) -> list[str]:
 def _cell(rows: Rows, variant: str, reading: Reading, digits: int) -> str:
     """A figure over seeds; behind it, for what is trained, the difference from the frozen encoder over the seeds that both have."""
     own, frozen = _of(rows, variant), _of(rows, baseline(variant))
-    shown = _show([reading(row) for row in own.values()], digits)
+    shown = show_repeats([reading(row) for row in own.values()], digits)
     both = [reading(row) - reading(frozen[seed]) for seed, row in own.items() if seed in frozen]
-    return shown if variant == baseline(variant) or not both else f"{shown} ({_show(both, digits, '+')})"
-
-
-def _show(values: Sequence[float], digits: int, sign: str = "") -> str:
-    if not values:
-        return "–"
-    mean, half = interval(np.array(values))
-    return f"{mean:{sign}.{digits}f}" + (f" ± {half:.{digits}f}" if len(values) > 1 else "")
+    return shown if variant == baseline(variant) or not both else f"{shown} ({show_repeats(both, digits, '+')})"
 
 
 def _only(rows: Iterable[Mapping[str, Any]], **labels: Any) -> Mapping[str, Any]:

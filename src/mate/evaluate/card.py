@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mate.errors import MateError
+from mate.evaluate.metrics import interval
 from mate.files import atomic_path, read_object
 
 KIND = "mate-evaluation-1"
@@ -145,6 +146,15 @@ def rate(outcomes: Iterable[bool], **labels: Any) -> dict[str, Any]:
 def show_rate(row: Mapping[str, Any] | None) -> str:
     """A rate in words, or a dash."""
     return f"{100 * row['rate']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] of {row['n']}" if row else "–"
+
+
+def show_repeats(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
+    """The mean of what is finite, with half of its 95 % interval where it is several; or a dash. sign: "+" shows that of a gain, too."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    if not len(known):
+        return "–"
+    mean, half = interval(known)
+    return f"{mean:{sign}.{digits}f}" + (f" ± {half:.{digits}f}" if len(known) > 1 else "")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

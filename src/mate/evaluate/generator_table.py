@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from mate.errors import MateError
-from mate.evaluate.card import run_module, table, write_text
+from mate.evaluate.card import run_module, show_repeats, table, write_text
 from mate.evaluate.compare import sign_flip
 from mate.evaluate.generators import ENCODERS, GENERATORS, read_row
 from mate.evaluate.metrics import interval
@@ -152,14 +152,6 @@ def _mark(cards: Cards, generator: str) -> str:
     )
 
 
-def _cell(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
-    known = np.array([value for value in values if np.isfinite(value)])
-    if not len(known):
-        return "–"
-    mean, half = interval(known)
-    return f"{mean:{sign}.{digits}f}" + (f" ± {half:.{digits}f}" if len(known) > 1 else "")
-
-
 def _judged(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
     first = cards[keys[0]][0]
     real = {
@@ -168,8 +160,8 @@ def _judged(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
         for name, part in {**own["parts"], **again_of(own)}.items()
     }
     rows = [
-        [f"{len(answers)} x {column}", _cell([100 * real.get(column, float("nan"))], digits=1)]
-        + [_cell([100 * share(asked_of(card)[column]) for card in cards[key]], digits=1) for key in keys]
+        [f"{len(answers)} x {column}", show_repeats([100 * real.get(column, float("nan"))], digits=1)]
+        + [show_repeats([100 * share(asked_of(card)[column]) for card in cards[key]], digits=1) for key in keys]
         for column, answers in asked_of(first).items()
     ]
     return table(["the judge finds it, % ↑", "real clips", *(encoder for _, encoder in keys)], rows)
@@ -183,13 +175,13 @@ def _figures(cards: Cards, keys: Sequence[tuple[str, str]], name: str) -> list[s
         body = [["real motions", *(f"{rows['real'][figure]:.3f}" for figure in shown)]]
         for key in keys:
             own = [card["measured"]["sets"][name]["figures"][evaluator]["made"] for card in cards[key]]
-            body.append([key[1], *(_cell([row[figure] for row in own]) for figure in shown)])
+            body.append([key[1], *(show_repeats([row[figure] for row in own]) for figure in shown)])
         head = f"{name}, {first['clips']} clips, `{evaluator}`"
         lines += [*table([head, *(f"{figure} {ARROWS[BETTER[figure]]}" for figure in shown)], body), ""]
         rows_of_parts = [
             [part]
             + [
-                _cell([card["measured"]["sets"][name]["parts"][part]["R@1"][evaluator] for card in cards[key]])
+                show_repeats([card["measured"]["sets"][name]["parts"][part]["R@1"][evaluator] for card in cards[key]])
                 for key in keys
             ]
             for part in first["parts"]
@@ -227,7 +219,7 @@ def _differences(cards: Cards, keys: Sequence[tuple[str, str]]) -> list[str]:
     for figure, what, differences in _compared(cards, keys):
         judged, cells = figure == JUDGED, []
         for key in others:
-            cell = _cell(differences[key], digits=1 if judged else 3, sign="+")
+            cell = show_repeats(differences[key], digits=1 if judged else 3, sign="+")
             p = flips(cards, key, what) if judged else None
             cells.append(cell + (f" (p {p:.4f})" if p is not None else ""))
         rows.append([what if judged else f"{figure} {ARROWS[BETTER[figure]]}, {what}", *cells])
