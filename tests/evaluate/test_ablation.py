@@ -61,7 +61,8 @@ def finished(variant: str, seed: int, side: float) -> dict[str, Any]:
         ],
         "grounding": {
             "frames": [
-                {"group": "all", "reader": reader, "title": f"by {reader}", **figures}
+                {"group": group, "reader": reader, "title": f"by {reader}", **figures}
+                for group in ("all", "shorter than the sub-text", "said once")
                 for reader in ("attention", "speed")
             ],
             "boundaries": [{"group": "all", "cutter": "segments", "title": "segmentation", **errors}],
@@ -126,6 +127,25 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
         run("row", 1, (), tmp_path / "work", tmp_path)
 
 
+def test_one_command_runs_what_is_missing_and_prints_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nothing-0.json").write_text(json.dumps(finished("nothing", 0, 0.7)))
+    (tmp_path / "rows-0.json").write_text(json.dumps(finished("rows", 0, 0.9)))
+    which = ["--variant", "rows", "--seed", "0", "--results", str(tmp_path), "-o", str(tmp_path / "work")]
+    monkeypatch.setattr("sys.argv", ["ablation", "single", "joined", *which])
+    with pytest.raises(SystemExit) as ended:
+        ablation.main()
+    assert not ended.value.code and "| word embeddings (the method) | 0 | 90.0 (+20.0) |" in capsys.readouterr().out
+
+
+def test_a_set_that_lacks_a_fact_has_a_dash_for_it(tmp_path: Path) -> None:
+    row = finished("rows", 0, 0.9)
+    without = {**row, "pairs": [pair for pair in row["pairs"] if pair["fact"] != "order"]}
+    (tmp_path / "rows-0.json").write_text(json.dumps(without))
+    assert "| word embeddings (the method) | 0 | 90.0 | – | 90.0 | – |" in to_markdown(read_results(tmp_path))
+
+
 def test_tables_compare_seed_by_seed(tmp_path: Path) -> None:
     sides = {("rows", 0): 0.9, ("rows", 1): 0.8, ("nothing", 0): 0.7, ("nothing", 1): 0.7, ("uniform", 0): 0.6}
     for (variant, seed), side in sides.items():
@@ -143,6 +163,7 @@ def test_tables_compare_seed_by_seed(tmp_path: Path) -> None:
     assert "| joined | 2 | side | unseen |  | 70.0 ± 0.0 | 85.0 ± 63.5 (+15.0 ± 63.5) |" in text
     assert "| joined | unseen | 800 | motion to text | 20.0 ± 0.0 | 20.0 ± 0.0 (+0.0 ± 0.0) |" in text
     assert "| by speed |  | 0.600 ± 0.000 (+0.000 ± 0.000) |" in text
+    assert "| by attention; words shorter than the sub-text | 0.600 ± 0.000 |" in text and "said once" not in text
     assert "| segmentation | 0.25 ± 0.00 | 0.40 ± 0.00 | 0.70 ± 0.00 |" in text
 
 

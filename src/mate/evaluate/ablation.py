@@ -6,7 +6,7 @@ label noise, how few clips.
 SINGLE is a set of single clips (`mate prepare bandai-namco`), JOINED one of joined ones (`mate prepare joined`). Stage 1 and the segments
 are made once a seed and shared by all variants of the same captions (`AlignConfig.start`); every variant then gets the same steps
 of stage 3, the frozen baseline too. Every finished run leaves results/align/VARIANT-SEED.json, which holds the figures, and is not run
-again; `mate.evaluate.ablation_tables` makes the tables of them. What the preset shrinks against a default run stands in `PRESET`.
+again; at the end the tables of all that is there are printed. What the preset shrinks against a default run stands in `PRESET`.
 """
 
 import json
@@ -203,11 +203,14 @@ def main() -> None:
 
         import torch
 
+        from mate.evaluate.ablation_tables import read_results, to_markdown
+
         if threads:
             torch.set_num_threads(threads)
         for number in seed or SEEDS:
             for name in variant or VARIANTS:
                 run(name, number, (single, joined), work, results, lambda doing: print(doing, file=sys.stderr))
+        print(to_markdown(read_results(results)))
 
     run_module(command)
 

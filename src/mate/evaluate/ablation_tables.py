@@ -28,6 +28,7 @@ DIRECTIONS = {"text_to_motion content": "text to motion", "motion_to_text conten
 RANKS = ("R@1", "R@3", "R@10", "MedR")
 LOCATED = {"element_of": "element-of", "soft_iou": "soft IoU", "mass": "mass in the true segment"}
 CUT = {"median": "median error, s", "mean": "mean error, s", "within": "share within 0.35 s"}
+SHORT = "shorter than the sub-text"  # of words; only kinwords knows
 ATTENTIONS = ("attention", "hinted")  # what depends on the rows; the rest are controls
 DAMAGE = {
     "drift_mean": "drift, mean",
@@ -74,10 +75,13 @@ def baseline(variant: str) -> str:
 
 
 def headline(row: Mapping[str, Any]) -> dict[str, float]:
-    """`FIGURES` of one run: pairs and retrieval of joined clips in unseen wordings; synonyms and thinned words of single ones, too."""
-    joined = row["data"][-1]
+    """`FIGURES` of one run: pairs and retrieval of the second set in unseen wordings; synonyms and thinned words of the first, too.
 
-    def pairs(scoring: str, fact: str, sets: Sequence[str] = (joined,)) -> float:
+    NaN for a fact that the set has no pairs of.
+    """
+    second = row["data"][-1]
+
+    def pairs(scoring: str, fact: str, sets: Sequence[str] = (second,)) -> float:
         chosen = [
             one
             for one in row["pairs"]
@@ -86,9 +90,11 @@ def headline(row: Mapping[str, Any]) -> dict[str, float]:
             and one["set"] in sets
             and (fact == "word" or one["wording"] == "unseen")
         ]
+        if not chosen:
+            return float("nan")
         return 100.0 * float(np.average([one["rate"] for one in chosen], weights=[one["n"] for one in chosen]))
 
-    recall = _only(row["retrieval"], set=joined, wording="unseen")["text_to_motion content"]
+    recall = _only(row["retrieval"], set=second, wording="unseen")["text_to_motion content"]
     values = (
         pairs("localized", "side"),
         pairs("localized", "order"),
@@ -148,18 +154,19 @@ def _retrieval(rows: Rows) -> list[str]:
 def _located(rows: Rows) -> list[str]:
     body = []
     for found in _first(rows)["grounding"]["frames"]:
-        if found["group"] == "all":
-            cells = [found["title"]]
+        if found["group"] in ("all", SHORT):
+            cells = [found["title"] + (f"; words {SHORT}" if found["group"] == SHORT else "")]
             for figure in LOCATED:
-                frozen, own = _against(rows, partial(_located_by, reader=found["reader"], figure=figure), 3)
+                reading = partial(_located_by, group=found["group"], reader=found["reader"], figure=figure)
+                frozen, own = _against(rows, reading, 3)
                 cells += [frozen if found["reader"] in ATTENTIONS else "", own]
             body.append(cells)
     head = ["", *(f"{figure}, {who}" for figure in LOCATED.values() for who in ("frozen", "rows"))]
-    return _titled("Where words are, on joined test clips", head, body)
+    return _titled(f"Where words are, on test clips of {_second(rows)}", head, body)
 
 
-def _located_by(row: Mapping[str, Any], reader: str, figure: str) -> float:
-    return _only(row["grounding"]["frames"], group="all", reader=reader)[figure]["value"]
+def _located_by(row: Mapping[str, Any], group: str, reader: str, figure: str) -> float:
+    return _only(row["grounding"]["frames"], group=group, reader=reader)[figure]["value"]
 
 
 def _boundaries(rows: Rows) -> list[str]:
@@ -174,7 +181,7 @@ def _boundaries(rows: Rows) -> list[str]:
                 for row in _of(rows, METHOD).values()
             ]
             body.append([found["title"], *(show_repeats(column, 2) for column in zip(*readings, strict=True))])
-    return _titled("Boundaries between sub-texts, on joined test clips", ["", *CUT.values()], body)
+    return _titled(f"Boundaries between sub-texts, on test clips of {_second(rows)}", ["", *CUT.values()], body)
 
 
 # ---------------------------------------------------------------------- variants
@@ -232,6 +239,11 @@ def _of(rows: Rows, variant: str) -> dict[int, Mapping[str, Any]]:
 
 def _first(rows: Rows) -> Mapping[str, Any]:
     return next(iter(_of(rows, METHOD).values()))
+
+
+def _second(rows: Rows) -> str:
+    """The set of clips of several events, on which most is measured."""
+    return _first(rows)["data"][-1]
 
 
 def _against(rows: Rows, reading: Reading, digits: int) -> list[str]:
