@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,17 @@ def test_a_model_that_reads_nothing_equals_even_weights(aligner: Aligner, known_
     assert rows["uniform"]["element_of"]["value"] > rows["even"]["element_of"]["value"]
     assert card["splitter"] == {"captions": 3, "exact": 3, "more": 0, "fewer": 0} and not card["joints"]
     assert {row["boundaries"] for row in card["boundaries"] if row["group"] == "all"} == {3}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_without_a_prior_has_no_prior_alone(tiny_bert: str, known_set: Path) -> None:
+    plain = tiny_aligner(tiny_bert)
+    plain.config = replace(plain.config, prior="none")
+    clips = read_clips(known_set)
+    card = grounding_card(measure(plain, clips), clips)
+    rows = {row["reader"]: row for row in card["frames"] if row["group"] == "all"}
+    assert set(rows) == {"attention", "hinted", "even", "other", "speed"}
+    assert rows["hinted"]["mass"] == pytest.approx(rows["attention"]["mass"]), "nothing guides it"
 
 
 def test_intervals_are_over_motions() -> None:

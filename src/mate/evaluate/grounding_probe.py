@@ -212,11 +212,10 @@ def _frames(
             "attention": free[word.index],
             "hinted": guided[word.index],
             "even": np.ones(frames),
-            "prior": own[word.index],
-            "uniform": even[word.index],
-            "seams": seam[word.index],
             "speed": speed,
         }
+        if aligner.config.prior != "none":
+            weights |= {"prior": own[word.index], "uniform": even[word.index], "seams": seam[word.index]}
         others = [other for other in clip.words if other.event != word.event and other.text != word.text]
         if others:
             weights["other"] = free[others[word.index % len(others)].index]
