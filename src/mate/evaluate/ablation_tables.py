@@ -115,7 +115,13 @@ def to_markdown(rows: Rows) -> str:
     own = any(variant == METHOD for variant, _ in rows)
     parts = [_ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
     figures = {key: headline(row) for key, row in rows.items()}
-    parts += [_variants(figures, title, names) for title, names in TABLES.items()]
+    # The method and its baseline alone would say the same in every table.
+    both, first = {METHOD, baseline(METHOD)}, next(iter(TABLES))
+    parts += [
+        _variants(figures, title, names)
+        for title, names in TABLES.items()
+        if title == first or any(_of(rows, name) for name in names if name not in both)
+    ]
     return "\n".join(line for part in [*parts, _thinned(rows), _damage(rows)] for line in part)
 
 
@@ -208,6 +214,8 @@ def _thinned(rows: Rows) -> list[str]:
         "whole": "all clips",
     }
     variants = [who if name == "whole" else f"{who}-{name}" for name in names for who in ("nothing", METHOD)]
+    if not any(_of(rows, variant) for variant in variants[:-2]):
+        return []
     body = [[word, *(_cell(rows, variant, partial(_word, word=word), 1) for variant in variants)] for word in FEW]
     head = ["word", *(f"{label}, {who}" for label in names.values() for who in ("frozen", "rows"))]
     return _titled("Thinned words, percent right of two, by one vector", head, body)
