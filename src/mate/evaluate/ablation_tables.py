@@ -79,29 +79,12 @@ def headline(row: Mapping[str, Any]) -> dict[str, float]:
 
     NaN for a fact that the set has no pairs of.
     """
-    second = row["data"][-1]
-
-    def pairs(scoring: str, fact: str, sets: Sequence[str] = (second,)) -> float:
-        chosen = [
-            one
-            for one in row["pairs"]
-            if one["scoring"] == scoring
-            and one["fact"] == fact
-            and one["set"] in sets
-            and (fact == "word" or one["wording"] == "unseen")
-        ]
-        if not chosen:
-            return float("nan")
-        return 100.0 * float(np.average([one["rate"] for one in chosen], weights=[one["n"] for one in chosen]))
-
-    recall = _only(row["retrieval"], set=second, wording="unseen")["text_to_motion content"]
+    unseen = {"set": row["data"][-1], "wording": "unseen"}
+    recall = _only(row["retrieval"], **unseen)["text_to_motion content"]
     values = (
-        pairs("localized", "side"),
-        pairs("localized", "order"),
-        pairs("sentence", "side"),
-        pairs("sentence", "order"),
-        pairs("sentence", "synonym", row["data"]),
-        pairs("sentence", "word", row["data"]),
+        *(_right(row, {"scoring": how, "fact": fact, **unseen}) for how in SCORINGS for fact in ("side", "order")),
+        _right(row, {"scoring": "sentence", "fact": "synonym", "wording": "unseen"}),
+        _right(row, {"scoring": "sentence", "fact": "word"}),
         recall["R@1"][0],
         recall["MedR"][0],
         _only(row["grounding"]["frames"], group="all", reader="attention")["element_of"]["value"],
@@ -113,7 +96,7 @@ def headline(row: Mapping[str, Any]) -> dict[str, float]:
 def to_markdown(rows: Rows) -> str:
     """All tables that there are runs for."""
     own = any(variant == METHOD for variant, _ in rows)
-    parts = [_ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
+    parts = [_facts(rows), _ladder(rows), _retrieval(rows), _located(rows), _boundaries(rows)] if own else []
     figures = {key: headline(row) for key, row in rows.items()}
     # The method and its baseline alone would say the same in every table.
     both, first = {METHOD, baseline(METHOD)}, next(iter(TABLES))
@@ -128,20 +111,36 @@ def to_markdown(rows: Rows) -> str:
 # ---------------------------------------------------------------------- the method against the frozen encoder
 
 
+def _facts(rows: Rows) -> list[str]:
+    """What the ladder has by numbers of events, together."""
+    labels = ("set", "fact", "wording")
+    facts = dict.fromkeys(tuple(pair[name] for name in labels) for pair in _first(rows)["pairs"])
+    return _pairs_table(rows, "Minimal pairs, percent right of two", labels, facts)
+
+
 def _ladder(rows: Rows) -> list[str]:
-    rungs = [
-        {name: pair[name] for name in LADDER if name in pair}
-        for pair in _first(rows)["pairs"]
-        if pair["scoring"] == SCORINGS[0]
-    ]
+    rungs = dict.fromkeys(tuple(pair.get(name, "") for name in LADDER) for pair in _first(rows)["pairs"])
+    return _pairs_table(rows, "The same by number of events and by word", LADDER, rungs)
+
+
+def _pairs_table(rows: Rows, title: str, labels: Sequence[str], groups: Iterable[tuple[Any, ...]]) -> list[str]:
     body = []
-    for rung in rungs:
-        cells = [str(rung.get(name, "")) for name in LADDER]
+    for group in groups:
+        chosen = {name: value for name, value in zip(labels, group, strict=True) if value != ""}
+        cells = [str(value) for value in group]
         for scoring in SCORINGS:
-            cells += _against(rows, lambda row, s=scoring, r=rung: 100 * _only(row["pairs"], scoring=s, **r)["rate"], 1)
+            cells += _against(rows, partial(_right, labels={"scoring": scoring, **chosen}), 1)
         body.append(cells)
-    head = [*LADDER, *(f"{who}, {scoring}" for scoring in SCORINGS for who in ("frozen", "rows"))]
-    return _titled("Minimal pairs, percent right of two", head, body)
+    head = [*labels, *(f"{who}, {scoring}" for scoring in SCORINGS for who in ("frozen", "rows"))]
+    return _titled(title, head, body)
+
+
+def _right(row: Mapping[str, Any], labels: Mapping[str, Any]) -> float:
+    """The percentage of a run's minimal pairs with these labels; NaN if it has none of them."""
+    chosen = [one for one in row["pairs"] if labels.items() <= one.items()]
+    if not chosen:
+        return float("nan")
+    return 100.0 * float(np.average([one["rate"] for one in chosen], weights=[one["n"] for one in chosen]))
 
 
 def _retrieval(rows: Rows) -> list[str]:
@@ -222,7 +221,7 @@ def _thinned(rows: Rows) -> list[str]:
 
 
 def _word(row: Mapping[str, Any], word: str) -> float:
-    return 100 * _only(row["pairs"], fact="word", word=word, scoring="sentence")["rate"]
+    return _right(row, {"fact": "word", "word": word, "scoring": "sentence"})
 
 
 def _damage(rows: Rows) -> list[str]:
