@@ -18,6 +18,7 @@ import numpy as np
 from mate.errors import MateError
 from mate.evaluate.ablation import CAPTIONS, FEW, PROTOCOL, SCORINGS, TABLES, VARIANTS
 from mate.evaluate.card import run_module, show_repeats, table
+from mate.evaluate.grounding_probe import SHORT
 
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """(variant, seed) -> what the run left"""
@@ -28,7 +29,6 @@ DIRECTIONS = {"text_to_motion content": "text to motion", "motion_to_text conten
 RANKS = ("R@1", "R@3", "R@10", "MedR")
 LOCATED = {"element_of": "element-of", "soft_iou": "soft IoU", "mass": "mass in the true segment"}
 CUT = {"median": "median error, s", "mean": "mean error, s", "within": "share within 0.35 s"}
-SHORT = "shorter than the sub-text"  # of words; only kinwords knows
 ATTENTIONS = ("attention", "hinted")  # what depends on the rows; the rest are controls
 DAMAGE = {
     "drift_mean": "drift, mean",

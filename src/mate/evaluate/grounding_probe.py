@@ -58,6 +58,7 @@ CUTTERS = {
     "seams": "control: seam detector",
     "random": "control: random",
 }
+SHORT = "shorter than the sub-text"  # the group of words of which that is known: of kinwords
 CONTROLS = ("even", "other", "prior", "uniform", "seams", "speed")
 
 
@@ -220,7 +221,7 @@ def _frames(
         if others:
             weights["other"] = free[others[word.index % len(others)].index]
         groups = frozenset(base | {"said once" if word.once else "said in several events"}
-                           | ({"shorter than the sub-text"} if word.short else set())
+                           | ({SHORT} if word.short else set())
                            | {"words for a manner" if word.text in manner_words() else "other words"})  # fmt: skip
         found.words.append(word.text)
         for reader, weight in weights.items():
