@@ -91,3 +91,16 @@ def generate(
 
     rows, notes = measure_generate(rounds, threads, tuple(batch or (1, 32)))
     _show(rows, notes, as_json)
+
+
+@bench.command()
+def patch(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians over them.")] = 9,
+    rows: Annotated[int, typer.Option(min=1, max=49408, help="Rows that the patch moves.")] = 6000,
+    as_json: AsJson = False,
+) -> None:
+    """A word patch for a table of CLIP's size: its file, and how long it takes to load, to apply and to revert."""
+    from mate.text.speed import measure_patch
+
+    lines, notes = measure_patch(rounds, rows)
+    _show(lines, notes, as_json)

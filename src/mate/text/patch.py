@@ -309,8 +309,8 @@ class WordPatch:
             table = embedding_layer(model).weight
             assert isinstance(table, Tensor)
         ids = self.token_ids.to(table.device)
-        replaced = table[ids].clone()
-        table[ids] = self.rows.to(device=table.device, dtype=table.dtype)
+        replaced = table[ids]
+        table.index_copy_(0, ids, self.rows.to(device=table.device, dtype=table.dtype))
         return PatchHandle(table, self.token_ids.clone(), replaced, added)
 
     def export(self, source: str | Path, folder: str | Path) -> Path:
