@@ -25,6 +25,7 @@ from mate.generate.precision import lower
 from mate.generate.procedure import PlainMDM, PlainMoMask
 from mate.motion.layout import HUMANML3D_FEATURES
 from mate.text.encoder import TextEncoder
+from mate.text.speed import take_turns
 
 TEXT = "a person walks forward slowly and waves with the right hand"
 PLACES = 77  # of CLIP's text side, all of which the authors' programs compute
@@ -151,21 +152,6 @@ def products(width: int, ff: int, layers: int, rows: int) -> tuple[dict[str, Run
 
     count = 2 * _PASSES * rows * layers * sum(inputs * outputs for inputs, outputs in shapes)
     return {"product": lambda: run(False), "packed product": lambda: run(True)}, count
-
-
-def take_turns(
-    runs: dict[str, Run], rounds: int, clock: Callable[[], float]
-) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
-    """Seconds of every run in every round, and its result; a first round warms up and is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    results = {}
-    with torch.no_grad():
-        for _ in range(rounds + 1):
-            for name, run in runs.items():
-                start = clock()
-                results[name] = run()
-                seconds[name].append(clock() - start)
-    return {name: taken[1:] for name, taken in seconds.items()}, results
 
 
 def measure_generate(

@@ -310,7 +310,7 @@ class WordPatch:
             assert isinstance(table, Tensor)
         ids = self.token_ids.to(table.device)
         replaced = table[ids]
-        table.index_copy_(0, ids, self.rows.to(device=table.device, dtype=table.dtype))
+        table[ids] = self.rows.to(device=table.device, dtype=table.dtype)
         return PatchHandle(table, self.token_ids.clone(), replaced, added)
 
     def export(self, source: str | Path, folder: str | Path) -> Path:

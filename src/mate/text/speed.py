@@ -1,77 +1,74 @@
 """What a word patch of a large model weighs and how long it takes to go in and out: `mate bench patch`."""
 
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from mate.text.patch import WordPatch, tensor_sha256
+from mate.text.patch import PatchHandle, WordPatch, tensor_sha256
 
 VOCABULARY, WIDTH, ROWS = 49408, 512, 6000  # CLIP's table, and as many rows as a large set of captions moves
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
-class _Clip(nn.Module):
-    """The word embeddings of a model in openai-clip's layout, random."""
+def take_turns(
+    runs: Mapping[str, Callable[[], Result]], rounds: int, clock: Callable[[], float]
+) -> tuple[dict[str, list[float]], dict[str, Result]]:
+    """Seconds of every run in every round, and its last result; a first round warms up and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    results = {}
+    with torch.no_grad():
+        for _ in range(rounds + 1):
+            for name, run in runs.items():
+                start = clock()
+                results[name] = run()
+                seconds[name].append(clock() - start)
+    return {name: taken[1:] for name, taken in seconds.items()}, results
 
-    def __init__(self, table: torch.Tensor) -> None:
-        super().__init__()
-        self.token_embedding = nn.Embedding.from_pretrained(table)
 
-
-def measure_patch(
-    rounds: int, rows: int = ROWS, vocabulary: int = VOCABULARY, width: int = WIDTH
-) -> tuple[list[dict[str, Any]], list[str]]:
+def measure_patch(rounds: int, rows: int = ROWS) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows of the table, and what they mean. All ways take turns, `rounds` times; times are medians of processor time."""
     generator = torch.Generator().manual_seed(0)
-    table = 0.02 * torch.randn(vocabulary, width, generator=generator)
-    moved = torch.randperm(vocabulary, generator=generator)[:rows]
-    values = table[moved] + 0.01 * torch.randn(rows, width, generator=generator)
+    table = 0.02 * torch.randn(VOCABULARY, WIDTH, generator=generator)
+    moved = torch.randperm(VOCABULARY, generator=generator)[:rows]
+    values = table[moved] + 0.01 * torch.randn(rows, WIDTH, generator=generator)
     patch = WordPatch.from_tables(
         table, moved, values, base_model="random", training_data="none", license="CC0-1.0", version="1"
     )
-    model = _Clip(table.clone())
-    taken: dict[str, list[float]] = {
-        name: [] for name in ("hash of the table alone", "apply", "revert", "load, fp32", "load, fp16")
-    }
-
-    def timed(name: str, way: Callable[[], T]) -> T:
-        start = time.process_time()
-        result = way()
-        taken[name].append(time.process_time() - start)
-        return result
-
+    model = nn.ModuleDict({"token_embedding": nn.Embedding.from_pretrained(table)})  # as in openai-clip
+    handles: list[PatchHandle] = []
     with tempfile.TemporaryDirectory(prefix="mate-bench-") as temporary:
         files = {
             "load, fp32": patch.save(Path(temporary) / "fp32.safetensors"),
             "load, fp16": patch.save(Path(temporary) / "fp16.safetensors", torch.float16),
         }
         sizes = {name: path.stat().st_size / 1e6 for name, path in files.items()}
-        for _ in range(rounds):
-            timed("hash of the table alone", lambda: tensor_sha256(model.token_embedding.weight))
-            handle = timed("apply", lambda: patch.apply(model))
-            timed("revert", handle.revert)
-            for name, path in files.items():
-                timed(name, partial(WordPatch.load, path))
-        rounded = WordPatch.load(files["load, fp16"]).rows
-    medians = {name: float(torch.tensor(times).median()) for name, times in taken.items()}
-    loss = float(((rounded - patch.rows).norm(dim=1) / patch.rows.norm(dim=1)).max())
+        runs: dict[str, Callable[[], Any]] = {
+            "hash of the table alone": lambda: tensor_sha256(table),
+            "apply": lambda: handles.append(patch.apply(model)),
+            "revert": lambda: handles.pop().revert(),
+            "load, fp32": lambda: WordPatch.load(files["load, fp32"]),
+            "load, fp16": lambda: WordPatch.load(files["load, fp16"]),
+        }
+        seconds, results = take_turns(runs, rounds, time.process_time)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    loss = float(((results["load, fp16"].rows - patch.rows).norm(dim=1) / patch.rows.norm(dim=1)).max())
     lines = [
         {
             "what": name,
-            "processor seconds": seconds,
-            "times the hash": seconds / medians["hash of the table alone"],
+            "processor seconds": median,
+            "times the hash": median / medians["hash of the table alone"],
             "file, MB": sizes.get(name, ""),
         }
-        for name, seconds in medians.items()
+        for name, median in medians.items()
     ]
     notes = [
-        f"{rows:,} rows of a random table ({vocabulary:,}, {width}); {rounds} rounds in turn. The hash is what refuses another table.",
+        f"{rows:,} rows of a random table ({VOCABULARY:,}, {WIDTH}); {rounds} rounds in turn. The hash is what refuses another table.",
         f"fp16 changes a row by at most {loss:.1e} of its length.",
     ]
     return lines, notes
